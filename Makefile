@@ -1,0 +1,79 @@
+# Everything a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_READY := $(VENV)/.run-ready
+DEV_READY := $(VENV)/.dev-ready
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: setup
+setup: $(DEV_READY) ## .venv/ with the service and the development tools
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'processor needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo 'Python is here but its venv module is not: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
+
+# What is needed to run (service, demo) comes first and alone, so that the demo starts soon.
+$(RUN_READY): requirements.lock pyproject.toml | $(BIN)/python
+	@echo 'installing what processor runs on ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_READY): requirements-dev.lock $(RUN_READY)
+	@echo 'installing the development tools ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.PHONY: lock
+lock: $(DEV_READY) ## resolve the requirements again (hashes, no registry's name)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	  --custom-compile-command 'make lock' --extra demo --extra service --group build pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	  --custom-compile-command 'make lock' --extra demo --extra service --group build --group dev -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock
+
+.PHONY: fmt
+fmt: $(DEV_READY) ## format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+.PHONY: lint
+lint: $(DEV_READY) ## format and lint, checked
+	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: make fmt' >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+.PHONY: types
+types: $(DEV_READY) ## mypy, strict
+	@$(BIN)/mypy --no-error-summary
+
+.PHONY: imports
+imports: $(DEV_READY) ## the layers of the house
+	@$(BIN)/lint-imports --no-timing > .import-linter.out || { cat .import-linter.out; exit 1; }; rm -f .import-linter.out
+
+.PHONY: unit
+unit: $(DEV_READY) ## the tests that need no server
+	@$(BIN)/pytest -q tests/unit tests/machines tests/contracts -m 'not redis and not postgres and not timescale and not slow'
+
+.PHONY: check
+check: lint types imports unit ## what each commit passes; under a minute
+
+.PHONY: test
+test: $(DEV_READY) ## the whole suite, on real servers
+	@$(BIN)/pytest -q
+
+.PHONY: demo
+demo: $(RUN_READY) ## a recorded track through the whole service, on this machine
+	@$(BIN)/processor demo $(DEMO)
+
+.PHONY: clean
+clean: ## forget what was made
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -1,0 +1,1 @@
+"""From the stream to the table: batch, ledger and state decide; writer and consumer do."""
