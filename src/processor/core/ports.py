@@ -150,8 +150,8 @@ class Backlog(Protocol):
         ...
 
     async def busy_streams(self, within_s: float) -> Sequence[str]:
-        """Other streams of the same family (`telemetry:*`) that had an entry within that time: where
-        the traffic may have gone if ours is silent."""
+        """Other streams of the family (`telemetry:*`) that had an entry within that time: where the
+        traffic may have gone if ours is silent."""
         ...
 
 
