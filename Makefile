@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## what can be made
@@ -20,26 +21,28 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo 'Python is here but its venv module is not: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
 
-# What is needed to run (service, demo) comes first and alone, so that the demo starts soon.
-$(RUN_READY): requirements.lock pyproject.toml | $(BIN)/python
+# What the demo runs on comes first and alone, so that the first picture comes soon.
+$(RUN_READY): requirements/demo.lock requirements/build.lock pyproject.toml | $(BIN)/python
 	@echo 'installing what processor runs on ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) install --require-hashes -r requirements/demo.lock -r requirements/build.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_READY): requirements-dev.lock $(RUN_READY)
+$(DEV_READY): requirements/dev.lock $(RUN_READY)
 	@echo 'installing the development tools ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements/dev.lock
 	@touch $@
 
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+  --python-version 3.11 --custom-compile-command 'make lock' pyproject.toml
 .PHONY: lock
-lock: $(DEV_READY) ## resolve the requirements again (hashes, no registry's name)
-	@$(BIN)/python -m pip install --quiet uv
+lock: $(DEV_READY) ## resolve the requirements anew, by hash, naming no registry
+	@$(PIP) install uv
+	@$(LOCK) --extra demo --group build --group dev -o requirements/dev.lock
+	@$(LOCK) --extra demo -c requirements/dev.lock -o requirements/demo.lock
+	@$(LOCK) --extra service -c requirements/dev.lock -o requirements/service.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	  --custom-compile-command 'make lock' --extra demo --extra service --group build pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	  --custom-compile-command 'make lock' --extra demo --extra service --group build --group dev -c requirements.lock \
-	  pyproject.toml -o requirements-dev.lock
+	  --custom-compile-command 'make lock' --group build -c requirements/dev.lock -o requirements/build.lock
 
 .PHONY: fmt
 fmt: $(DEV_READY) ## format the code
