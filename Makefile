@@ -73,6 +73,10 @@ check: lint types imports unit ## what each commit passes; under a minute
 test: $(DEV_READY) ## the whole suite, on real servers
 	@$(BIN)/pytest -q
 
+.PHONY: timescale
+timescale: $(DEV_READY) ## TimescaleDB for the tests: fetched once, into a cache folder
+	@.ci/timescale $(BIN)/python
+
 .PHONY: demo
 demo: $(RUN_READY) ## a recorded track through the whole service, on this machine
 	@$(BIN)/processor demo $(DEMO)
