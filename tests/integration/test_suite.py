@@ -1,0 +1,111 @@
+"""The suite's own promises: nothing is skipped silently, and markers come with the fixtures."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+
+TESTS = """
+import pytest
+
+def test_passes(): pass
+
+@pytest.mark.skipif("{skips}", reason="for a reason")
+def test_may_be_skipped(): pass
+"""
+
+MARKED = """
+import pytest
+
+@pytest.fixture
+def through(redis_url): ...
+
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.redis)])
+def lazily(request): ...
+
+def test_none(stream_name): ...
+def test_redis(redis_url): ...
+def test_through(through): ...
+def test_lazily(lazily): ...
+def test_own(own_postgres): ...
+def test_both(database_url): ...
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run pytest on a text with our conftest: the exit status and what was printed."""
+
+    def run(text, *arguments, **environment):
+        (tmp_path / "conftest.py").write_text(CONFTEST.read_text())
+        (tmp_path / "test_it.py").write_text(text)
+        kept = {name: value for name, value in os.environ.items() if name != "CI"}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, "."],
+            cwd=tmp_path,
+            env=kept | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    return run
+
+
+def test_a_skip_is_counted_with_its_reason(run):
+    status, printed = run(TESTS.format(skips="True"))
+    assert status == 0
+    assert "1 skipped\n  1 x for a reason" in printed
+
+
+def test_a_skip_fails_the_run_on_ci(run):
+    status, printed = run(TESTS.format(skips="True"), CI="true")
+    assert status == 1
+    assert "on CI nothing may be skipped" in printed
+
+
+def test_no_skip_is_told_too_and_passes_on_ci(run):
+    status, printed = run(TESTS.format(skips="False"), CI="true")
+    assert status == 0
+    assert "0 skipped" in printed
+
+
+@pytest.mark.parametrize(
+    ("marker", "selected"),
+    [
+        ("redis", {"test_redis", "test_through", "test_lazily[real]"}),
+        ("postgres", {"test_own", "test_both[plain]"}),
+        ("timescale", {"test_both[timescale]"}),
+        ("not redis and not postgres and not timescale", {"test_none", "test_lazily[memory]"}),
+    ],
+)
+def test_markers_come_with_the_fixtures(run, marker, selected):
+    _, printed = run(MARKED, "--collect-only", "-m", marker)
+    lines = printed.splitlines()
+    assert {line.split("::")[1] for line in lines if "::" in line} == selected
+
+
+ON_A_BARE_MACHINE = """
+from pathlib import Path
+from processor.entrypoints.demo import programs
+programs.DEBIAN_POSTGRES = Path("/no/packages")
+
+def test_it(timescale_url): ...
+"""
+
+
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_a_missing_server_says_what_to_install(run, tmp_path, ci, status):
+    bare = {
+        "TEST_TIMESCALE_URL": "",
+        "XDG_CACHE_HOME": str(tmp_path),
+        "DOCKER_HOST": f"unix://{tmp_path}/no-socket",
+    }
+    returned, printed = run(ON_A_BARE_MACHINE, CI=ci, **bare)
+    assert returned == status
+    assert "no TimescaleDB: make timescale" in printed
