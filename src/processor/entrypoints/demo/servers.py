@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+import attrs
+
 from processor.entrypoints.demo import programs, scratch
 from processor.entrypoints.demo.programs import Programs
 from processor.entrypoints.demo.scratch import Scratch
@@ -377,16 +379,17 @@ def _reachable(found: Programs, folder: Path) -> Programs:
     open_above = all(place.stat().st_mode & 0o001 for place in found.folder.resolve().parents)
     if open_above and found.folder.stat().st_mode & 0o005 == 0o005:
         return found
-    if found.home is None:
+    if not found.parts:
         raise NotStarted(
             f"{found.folder} is closed to the user nobody, as whom root starts servers: "
             "set XDG_CACHE_HOME to a folder that others may enter"
         )
     copy = folder / "programs"
-    shutil.copytree(found.home, copy, symlinks=True)
+    for part in found.parts:
+        shutil.copytree(part, copy / part.name, symlinks=True)
     for place in [copy, *copy.rglob("*")]:
         os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
-    return Programs(copy / found.folder.relative_to(found.home), found.about, home=copy)
+    return attrs.evolve(found, folder=copy / found.folder.relative_to(found.parts[0].parent))
 
 
 def _free_port() -> int:
