@@ -84,3 +84,11 @@ demo: $(RUN_READY) ## a recorded track through the whole service, on this machin
 .PHONY: clean
 clean: ## forget what was made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+
+.PHONY: bench
+bench: $(DEV_READY) ## the pipeline, its bound and two peers, measured (six minutes); BENCH=--quick
+	@$(BIN)/python -m bench.run $(BENCH)
+
+.PHONY: profile
+profile: $(DEV_READY) ## where the processor spends its time under a full stream
+	@$(BIN)/python -m bench.hotspots $(PROFILE)

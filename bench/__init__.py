@@ -1,0 +1,1 @@
+"""What `make bench` measures, and with what: never imported by the service."""
