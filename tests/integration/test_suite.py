@@ -1,11 +1,14 @@
 """The suite's own promises: nothing is skipped silently, and markers come with the fixtures."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
+import redis
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
@@ -109,3 +112,55 @@ def test_a_missing_server_says_what_to_install(run, tmp_path, ci, status):
     returned, printed = run(ON_A_BARE_MACHINE, CI=ci, **bare)
     assert returned == status
     assert "no TimescaleDB: make timescale" in printed
+
+
+async def query(url, statement):
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_redis_is_empty_for_each_test(redis_url, turn):
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        assert client.dbsize() == 0
+        client.set("left over", turn)
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_a_database_is_empty_for_each_test(database_url, turn):
+    assert await query(database_url, "SELECT to_regclass('left_over')") is None
+    await query(database_url, f"CREATE TABLE left_over AS SELECT {turn}")
+
+
+async def test_timescale_has_its_extension(timescale_url):
+    names = await query(timescale_url, "SELECT array_agg(extname::text) FROM pg_extension")
+    assert "timescaledb" in names
+
+
+async def test_a_server_can_be_asked_for_while_a_loop_runs(request):
+    assert await query(request.getfixturevalue("postgres_url"), "SELECT 7") == 7
+
+
+ON_GIVEN_SERVERS = """
+import redis
+
+def test_it(redis_url, stream_name, postgres_url):
+    with redis.Redis.from_url(redis_url) as client:
+        client.xadd(stream_name, {"payload": "{}"})
+        client.set(f"{stream_name}:dead", 1)
+        assert client.dbsize() == 3
+"""
+
+
+def test_a_given_server_keeps_what_is_not_ours(run, own_redis, own_postgres):
+    with redis.Redis.from_url(own_redis.url, protocol=2) as client:
+        client.set("theirs", 7)
+        given = {"TEST_REDIS_URL": own_redis.url, "TEST_POSTGRES_URL": own_postgres.url}
+        status, printed = run(ON_GIVEN_SERVERS, **given)
+        assert status == 0, printed
+        assert client.keys() == [b"theirs"]
+    names = "SELECT count(*) FROM pg_database WHERE datname NOT LIKE 'template%'"
+    assert asyncio.run(query(own_postgres.url, names)) == 1
