@@ -1,0 +1,38 @@
+"""Which devices got rows, and between which instants: what a change note says."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import frozen
+
+from processor.core.model import Position
+
+
+@frozen
+class ChangedSpans:
+    """One note, as the columns of `processor.track_changes`: equally long, a device an element."""
+
+    device_ids: Sequence[str]
+    from_ts: Sequence[datetime]
+    to_ts: Sequence[datetime]
+
+
+NOTHING = ChangedSpans([], [], [])
+
+
+def changed_spans(positions: Sequence[Position]) -> ChangedSpans:
+    """The spans that exactly cover these positions, devices in the order of their first one.
+
+    A device's positions may come in any order: over two UTC days a batch is sorted by day first.
+    """
+    first: dict[str, datetime] = {}
+    last: dict[str, datetime] = {}
+    for position in positions:
+        device_id, fixed_at = position.device_id, position.fixed_at
+        if device_id not in first:
+            first[device_id] = last[device_id] = fixed_at
+        elif fixed_at > last[device_id]:
+            last[device_id] = fixed_at
+        elif fixed_at < first[device_id]:
+            first[device_id] = fixed_at
+    return ChangedSpans(list(first), list(first.values()), list(last.values()))
