@@ -11,7 +11,8 @@ such a subject has fallen behind, and its figures are lower bounds.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import hiredis
@@ -19,14 +20,15 @@ import msgspec
 import psutil
 
 from bench.drain import Failed, last_words, running
+from bench.entries import Mix, entries
 from bench.place import Place
 from bench.subjects import Subject, Target
-from bench.wire import packed
+from bench.wire import additions, packed
 
 TICK_S = 0.001
 GRACE_S = 6.0
-WARM_UP = 2_000
-"""Entries before the first load: compiled queries, a warm JIT, connections made."""
+WARM_UP_PER_S = 2_000
+"""For a second before the first load: compiled queries, a warm JIT, connections made."""
 WARM_UP_WITHIN_S = 40.0
 
 Key = tuple[int, int]
@@ -41,60 +43,79 @@ class Latency(msgspec.Struct):
     unfinished: int
 
 
-def follow(
-    place: Place,
-    subject: Subject,
-    batch: int | None,
-    target: Target,
-    additions: Sequence[bytes],
-    loads: Sequence[int],
-    seconds: float,
-) -> list[Latency]:
-    """The subject under each of `loads` (records/s) in turn. `additions` are packed XADDs to the
-    target's stream, which is made and removed here. Raises Failed."""
-    place.emptied()
-    wire = place.wire
-    wire.ask("XGROUP", "CREATE", target.stream, target.group, 0, "MKSTREAM")
-    found = []
-    taken = WARM_UP
+class Follower:
+    """A subject that runs, on a stream of its own, warmed up. Made by `following`."""
+
+    def __init__(self, place: Place, target: Target, process: psutil.Process, seed: int) -> None:
+        self._place = place
+        self._target = target
+        self._process = process
+        self._seed = seed
+        self._waited_ms: dict[int, list[float]] = {}
+        self._unfinished: dict[int, int] = {}
+
+    @property
+    def behind(self) -> bool:
+        """It could not follow the last load, and should be left alone."""
+        return any(self._unfinished.values())
+
+    def offer(self, load: int, seconds: float, grace_s: float = GRACE_S) -> None:
+        """`load` records a second for so long; what is found adds to what was found before."""
+        self._seed += 1
+        made = entries(Mix(int(load * seconds), seed=self._seed), int(time.time() * 1000))
+        waited_ms, unfinished = _offer(
+            self._place, self._target, additions(self._target.stream, made), load, grace_s,
+            self._process,
+        )  # fmt: skip
+        self._waited_ms.setdefault(load, []).extend(waited_ms)
+        self._unfinished[load] = self._unfinished.get(load, 0) + unfinished
+
+    def found(self, load: int) -> Latency | None:
+        """Over everything that was offered at this load; None: nothing was."""
+        waited_ms = sorted(self._waited_ms.get(load, ()))
+        if not waited_ms:
+            return None
+        middle, slow = _quantile(waited_ms, 0.50), _quantile(waited_ms, 0.99)
+        return Latency(load, middle, slow, self._unfinished[load])
+
+
+@contextmanager
+def following(
+    place: Place, subject: Subject, batch: int | None, stream: str, seed: int
+) -> Iterator[Follower]:
+    """The subject on `stream`, which is made and removed here, with fixes that nobody else gets:
+    `seed` and the thousand after it are its own. Raises Failed."""
+    target = Target(place.redis, place.postgres, stream, "bench")
+    place.wire.ask("XGROUP", "CREATE", target.stream, target.group, 0, "MKSTREAM")
     try:
         with running(subject.start(target, batch, False)) as (process, log):
-            warm = _offer(place, target, additions[:WARM_UP], 2_000, WARM_UP_WITHIN_S, process)
-            if warm.unfinished:
+            warm = Follower(place, target, process, seed)
+            warm.offer(WARM_UP_PER_S, 1.0, WARM_UP_WITHIN_S)
+            if warm.behind:
                 raise Failed(f"it does not follow: {last_words(log)}")
-            for load in loads:
-                chunk = additions[taken : taken + int(load * seconds)]
-                taken += len(chunk)
-                found.append(_offer(place, target, chunk, load, GRACE_S, process))
-                if found[-1].unfinished:
-                    break
+            yield Follower(place, target, process, seed + 1)
     finally:
-        wire.ask("DEL", target.stream)
-    return found
-
-
-def needed(loads: Sequence[int], seconds: float) -> int:
-    """How many entries `follow` takes."""
-    return WARM_UP + sum(int(load * seconds) for load in loads)
+        place.wire.ask("DEL", target.stream)
 
 
 def _offer(
     place: Place,
     target: Target,
-    additions: Sequence[bytes],
+    offered: Sequence[bytes],
     load: int,
     grace_s: float,
     process: psutil.Process,
-) -> Latency:
+) -> tuple[list[float], int]:
+    """How long each waited, and how many of them, the last ones, still do."""
     look = packed("XINFO", "GROUPS", target.stream)
     look += packed("XPENDING", target.stream, target.group)
     ids: list[Key] = []
     waited_ms: list[float] = []
     begun = time.monotonic()
-    deadline = begun + len(additions) / load + grace_s
-    while len(waited_ms) < len(additions) and (now := time.monotonic()) < deadline:
-        due = min(len(additions), int((now - begun) * load) + 1)
-        new = additions[len(ids) : due]
+    deadline = begun + len(offered) / load + grace_s
+    while len(waited_ms) < len(offered) and (now := time.monotonic()) < deadline:
+        due = min(len(offered), int((now - begun) * load) + 1)
+        new = offered[len(ids) : due]
         *added, groups, pending = place.wire.exchange(b"".join(new) + look, len(new) + 2)
         seen_ms = time.time() * 1000
         ids += [_key(reply) for reply in added]
@@ -104,11 +125,10 @@ def _offer(
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             break
         time.sleep(max(0.0, TICK_S - (time.monotonic() - now)))
-    unfinished = len(additions) - len(waited_ms)
+    unfinished = len(offered) - len(waited_ms)
     ended_ms = time.time() * 1000
     waited_ms += [ended_ms - key[0] for key in ids[len(waited_ms) :]]
-    waited_ms.sort()
-    return Latency(load, _quantile(waited_ms, 0.50), _quantile(waited_ms, 0.99), unfinished)
+    return waited_ms, unfinished
 
 
 def _frontier(groups: Any, pending: Any) -> Key:

@@ -17,6 +17,7 @@ import asyncpg
 import psutil
 
 from bench.wire import Wire
+from processor.adapters.postgres import migrations
 from processor.entrypoints.demo.servers import Postgres, Valkey
 
 FINGERPRINT = """
@@ -119,7 +120,7 @@ def opened() -> Iterator[Place]:
         url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
         _execute(server, f"CREATE DATABASE {name}")
         stack.callback(_execute, server, f"DROP DATABASE {name} WITH (FORCE)")
-        _tables(url)
+        _wait(migrations.apply(url))
         place = Place(redis, url, postmaster)
         stack.callback(place.wire.close)
         yield place
@@ -139,26 +140,3 @@ def _execute(url: str, *statements: str) -> None:
 
 def _wait(work: Coroutine[Any, Any, Any]) -> None:
     asyncio.run(work)
-
-
-def _tables(url):
-    try:
-        from processor.adapters.postgres import migrations
-    except ImportError:
-        _execute(url, STOPGAP)
-    else:
-        _wait(migrations.apply(url))
-
-
-STOPGAP = """
-CREATE SCHEMA processor;
-CREATE TABLE processor.track_changes (id bigserial PRIMARY KEY);
-CREATE TABLE positions (
- device_id text NOT NULL, ts timestamptz NOT NULL, ingested_at timestamptz NOT NULL DEFAULT now(),
- latitude double precision NOT NULL, longitude double precision NOT NULL,
- altitude real NOT NULL, angle real NOT NULL, speed real NOT NULL,
- satellites smallint NOT NULL, priority smallint NOT NULL, codec text NOT NULL,
- attributes jsonb NOT NULL, faulty boolean NOT NULL DEFAULT false, decoded_attributes jsonb);
-CREATE UNIQUE INDEX ON positions (device_id, ts);
-CREATE INDEX ON positions (ts);
-"""

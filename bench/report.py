@@ -19,7 +19,7 @@ Written by `{command}`; do not edit, run it again.
 PostgreSQL: {settings}.{load}
 
 Client, Redis and PostgreSQL share the machine, so CPU per record is the honest figure and the rate
-its consequence. Throughput is one interleaved run: {rounds} rounds over {records} generated
+its consequence. Everything is one interleaved run: {rounds} rounds over {records} generated
 entries, another order of the subjects in each, medians; a ratio is taken within a round. The clock
 runs from the first entry read to the last acknowledged, seen from outside. A peer counts at its
 better batch size. After each run the rows are counted and their content is compared.
@@ -37,7 +37,8 @@ LATENCY = f"""\
 Milliseconds from entry id to acknowledged, p50 / p99, while so many records a second arrive. Seen
 from outside by looking at the group about once a millisecond, the same for all: figures err
 upwards by about 2 ms, and by the wait for an older batch where batches overlap. `>` marks who had
-not caught up {GRACE_S:.0f} s after the load had ended; higher loads are then left out."""
+not caught up {GRACE_S:.0f} s after the load had ended; higher loads are then left out. The subjects
+run side by side and are offered the load in turns."""
 
 Rows = Sequence[Sequence[str]]
 
@@ -71,8 +72,9 @@ def sections(
     followed = {name: found for name, found in latency.items() if not isinstance(found, str)}
     now, end = goals(fresh, mixed, followed)
     cpu = (
-        "CPU in microseconds per record. `x bound`: the rate as a multiple of the bound's; `ours`: "
-        "how many times faster the processor is. MiB: the client's memory at its highest."
+        "Records a second; CPU in microseconds per record; MiB: the client's memory at its "
+        "highest. `x bound`: the rate as a multiple of the bound's; `ours`: how many times faster "
+        "the processor is."
     )
     return [
         Section("Throughput, no duplicates", cpu, THROUGHPUT, _throughput(fresh)),
@@ -88,7 +90,7 @@ def sections(
     ]
 
 
-THROUGHPUT = ["", "batch", "records/s", "client", "redis", "postgres", "MiB", "x bound", "ours"]
+THROUGHPUT = ["", "batch", "rec/s", "client", "redis", "postgres", "MiB", "x bound", "ours"]
 GOAL = ["goal", "", "measured", ""]
 
 

@@ -16,7 +16,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from rich.console import Console
 
 from bench.drain import Failed, Work, drain
 from bench.entries import Mix, entries
-from bench.offered import Latency, follow, needed
+from bench.offered import Latency, following
 from bench.place import Place, opened
 from bench.report import Facts, as_json, markdown, sections, show
 from bench.results import Measured, disagreements, failures
@@ -38,6 +39,8 @@ MIXES = {
     "fresh": {"duplicates": 0.0, "late": 0.0},
     "mixed": {"duplicates": 0.05, "late": 0.01},
 }
+LATENCY_TURNS = 2
+"""In how many parts a load is offered: what disturbs one part hits all subjects alike."""
 RECORDS = 60_000
 """Two seconds for the fastest, so that a CPU tick of 10 ms is no error, and the whole run in six
 minutes on two cores."""
@@ -47,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--records", type=int, default=RECORDS, help="entries of each workload")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each offered load")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each offered load")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[s.name for s in SUBJECTS])
     parser.add_argument("--quick", action="store_true", help="one round of 20 000, no latency")
     parser.add_argument("--no-document", action="store_true", help="leave docs/ as it is")
@@ -63,20 +66,16 @@ def main() -> None:
         workloads = {key: _drained(console, place, key, wanted, missing, options) for key in MIXES}
         latency: dict[str, list[Latency] | str] = {}
         if not options.quick:
-            for subject in FOLLOWERS:
-                if subject in wanted:
-                    batch = workloads["fresh"][subject.name].batch
-                    why = missing[subject.name]
-                    latency[subject.name] = why or _followed(
-                        console, place, subject, batch, options.seconds
-                    )
+            followers = [s for s in FOLLOWERS if s in wanted and not missing[s.name]]
+            batches = {s.name: workloads["fresh"][s.name].batch for s in followers}
+            latency = _followed(console, place, followers, batches, options)
         facts = _facts(place, options, load_before)
     remarks = [
         *(remark for found in workloads.values() for remark in failures(found)),
         *(
             f"latency of {workloads['fresh'][name].label}: {why}"
             for name, why in latency.items()
-            if isinstance(why, str) and why != missing[name]
+            if isinstance(why, str)
         ),
         *(remark for found in workloads.values() for remark in disagreements(found)),
     ]
@@ -145,16 +144,39 @@ def _drained(
 
 
 def _followed(
-    console: Console, place: Place, subject: Subject, batch: int | None, seconds: float
-) -> list[Latency] | str:
-    console.print(f"latency of {subject.label} ...", highlight=False)
-    target = Target(place.redis, place.postgres, "telemetry:bench-live", "bench")
-    mix = Mix(needed(LOADS, seconds))
-    offered = additions(target.stream, entries(mix, int(time.time() * 1000)))
-    try:
-        return follow(place, subject, batch or None, target, offered, LOADS, seconds)
-    except Failed as failure:
-        return f"failed: {failure}"
+    console: Console,
+    place: Place,
+    subjects: Sequence[Subject],
+    batches: Mapping[str, int | None],
+    options: argparse.Namespace,
+) -> dict[str, list[Latency] | str]:
+    """All of them side by side, each on its stream; the load goes from one to the next."""
+    place.emptied()
+    found: dict[str, list[Latency] | str] = {subject.name: [] for subject in subjects}
+    with ExitStack() as stack:
+        followers = {}
+        for number, subject in enumerate(subjects):
+            stream, own = f"telemetry:bench-{subject.name}", stack.enter_context(ExitStack())
+            start = following(
+                place, subject, batches[subject.name] or None, stream, 1000 * (number + 1)
+            )
+            try:
+                followers[subject.name] = own.enter_context(start), own
+            except Failed as failure:
+                found[subject.name] = f"failed: {failure}"
+        for load in LOADS:
+            console.print(f"latency at {load:,}/s ...", highlight=False)
+            for _ in range(LATENCY_TURNS):
+                for follower, _ in followers.values():
+                    if not follower.behind:
+                        follower.offer(load, options.seconds / LATENCY_TURNS)
+            for name, (follower, own) in followers.items():
+                known = found[name]
+                if (latency := follower.found(load)) and not isinstance(known, str):
+                    known.append(latency)
+                if follower.behind:
+                    own.close()
+    return found
 
 
 def _facts(place: Place, options: argparse.Namespace, load_before: float) -> Facts:
