@@ -1,0 +1,208 @@
+"""/metrics, /healthz and /readyz: what a supervisor, a load balancer and Prometheus ask.
+
+Alive and ready are different questions. A process whose database is away is alive: killing it
+mends nothing and loses what it holds in hand. It is not ready, and says which check fails.
+
+`Readiness` is only a table of named checks; whoever probes or works writes into it. A check that
+nobody has renewed for a while is not believed: a prober that hangs must not leave us ready.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import uvicorn
+from attrs import frozen
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from processor.core.notices import (
+    DependencyAnswered,
+    DependencyRefused,
+    GroupOpened,
+    IngestStopped,
+    Notice,
+)
+
+STALE_S = 20.0
+"""Probes come every 5 s and last 3 s at most: after 20 s at least two are missing."""
+
+MOST_CONNECTIONS = 100
+"""Prometheus, a kubelet and some curious people need a handful."""
+
+IDLE_S = 30
+"""A scraper that keeps its connection comes every 15 s."""
+
+
+@frozen
+class Check:
+    """What is known of one condition. `expires_s` on the monotonic clock, None: never."""
+
+    ok: bool
+    said: str
+    expires_s: float | None = None
+
+
+class Readiness:
+    """Can each role work? A role is ready when each of its checks holds.
+
+    It is an Observer, too: that a role has started, or that a dependency refuses it for good, it
+    learns from the notices.
+    """
+
+    def __init__(self, roles: Mapping[str, Sequence[str]], *, elapsed: Callable[[], float]) -> None:
+        self._roles = roles
+        self._elapsed = elapsed
+        self._checks: dict[str, Check] = {}
+
+    def note(self, check: str, *, ok: bool, said: str = "", lasting: bool = False) -> None:
+        """Write down a check: for a while, or `lasting` until it is written again."""
+        expires_s = None if lasting else self._elapsed() + STALE_S
+        self._checks[check] = Check(ok, said or ("ok" if ok else "failed"), expires_s)
+
+    def observe(self, notice: Notice) -> None:
+        match notice:
+            case GroupOpened():
+                self.note("ingest", ok=True, said="reading", lasting=True)
+            case IngestStopped():
+                self.note("ingest", ok=False, said="stopped", lasting=True)
+            case DependencyRefused(dependency, _, sentence):
+                self.note(f"{dependency}-accepts", ok=False, said=sentence, lasting=True)
+            case DependencyAnswered(dependency):
+                self.note(f"{dependency}-accepts", ok=True, lasting=True)
+            case _:
+                pass
+
+    def roles(self) -> Sequence[str]:
+        return list(self._roles)
+
+    def ready(self, role: str | None = None) -> bool:
+        """Whether this role, or every role, can work."""
+        return all(check.ok for check in self.checks(role).values())
+
+    def checks(self, role: str | None = None) -> dict[str, Check]:
+        """The checks that count for this role, or for all, each by its name."""
+        roles = list(self._roles) if role is None else [role]
+        names = dict.fromkeys(name for role in roles for name in self._roles[role])
+        return {name: self._standing(name) for name in names}
+
+    def _standing(self, name: str) -> Check:
+        check = self._checks.get(name)
+        if check is None:
+            return Check(ok=False, said="not yet")
+        if check.expires_s is not None and self._elapsed() > check.expires_s:
+            return Check(ok=False, said=f"no answer for {STALE_S:.0f} s")
+        return check
+
+
+def application(
+    readiness: Readiness, exposition: Callable[[], tuple[bytes, str]], port: int
+) -> Starlette:
+    """The three answers. Nothing here builds on `request.url`: a client writes its host part."""
+
+    async def metrics(_: Request) -> Response:
+        body, content_type = exposition()
+        return Response(body, headers={"content-type": content_type})
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def ready(request: Request) -> Response:
+        role = request.query_params.get("role")
+        if role is not None and role not in readiness.roles():
+            return PlainTextResponse("not a role of this process\n", status_code=404)
+        is_ready = readiness.ready(role)
+        status = 200 if is_ready else 503
+        if "verbose" not in request.query_params:
+            return PlainTextResponse("ready\n" if is_ready else "not ready\n", status_code=status)
+        checks = {
+            name: {"ok": check.ok, "said": check.said}
+            for name, check in readiness.checks(role).items()
+        }
+        body = {"ready": is_ready, "port": port, "checks": checks}
+        return JSONResponse(body, status_code=status)
+
+    routes = [Route("/metrics", metrics), Route("/healthz", alive), Route("/readyz", ready)]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # anything else is 404, and a redirect would be a URL
+    return app
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket, before anything else is started; port 0 takes a free one.
+
+    Raises OSError with the sentence to show where the port is taken or the host is not ours.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise OSError(f"METRICS_HOST {host} cannot be listened on: {error.strerror}") from error
+    try:
+        # Without it, a restart would find the port of its own past connections taken.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        raise OSError(
+            f"METRICS_PORT {port} on {host} cannot be had ({error.strerror}): "
+            "stop what has it, or set another one (0 takes a free one)"
+        ) from error
+    return bound
+
+
+class ProbeServer:
+    """uvicorn inside our own supervisor: it has no say about signals, and it ends when told to."""
+
+    def __init__(self, app: Any, bound: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            loop="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=1,
+        )
+        self._bound = bound
+        self.port: int = bound.getsockname()[1]
+        self._server = _Unsignalled(config)
+
+    async def run(self) -> None:
+        """Answer until `stop`; then let a request under way have its second."""
+        await self._server.serve(sockets=[self._bound])
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+
+    async def listening(self) -> None:
+        """Return once requests are answered."""
+        await self._server.listening.wait()
+
+
+class _Unsignalled(uvicorn.Server):
+    """uvicorn takes over SIGTERM and SIGINT, and raises them again when it has ended."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

@@ -1,0 +1,95 @@
+"""What goes on beside the work: is everything out there, is there traffic, does the loop turn?
+
+The lesson of the silent seven hours is in here. A stream without entries looks healthy to whoever
+only asks whether reading works, so silence is said, together with the streams that do have traffic.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from processor.adapters.logs import say
+from processor.adapters.metrics import Metrics
+from processor.adapters.probes import Readiness
+from processor.core.errors import Dependency, Refused, Unavailable
+from processor.core.notices import StreamSilent
+from processor.core.ports import Backlog, Clock, Observer
+
+PERIOD_S = 5.0
+"""A load balancer that asks every few seconds wants an answer no older than that."""
+
+ANSWER_WITHIN_S = 3.0
+"""A server that takes longer for `PING` or `SELECT 1` cannot be worked with."""
+
+REPEAT_S = 60.0
+"""Silence that lasts is said once a minute."""
+
+BEAT_S = 0.25
+"""A stall shorter than this may fall between two beats; over a minute, none of a size does."""
+
+Ask = Callable[[], Awaitable[None]]
+"""Asks a server something that costs it nothing; raises Unavailable or Refused."""
+
+
+async def watch_dependency(
+    dependency: Dependency, ask: Ask, *, readiness: Readiness, metrics: Metrics, clock: Clock
+) -> None:
+    """Ask from time to time, for ever, and note the answer.
+
+    A change is logged, too: while there is no work to do, nobody else would notice.
+    """
+    known: bool | None = None
+    while True:
+        fault = await _fault(ask)
+        up = fault is None
+        readiness.note(dependency, ok=up, said=fault or "answers")
+        metrics.probed(dependency, up=up)
+        if fault and known is not False:
+            say("warning", "dependency_away", dependency=dependency, sentence=fault)
+        elif up and known is False:
+            say("info", "dependency_back", dependency=dependency)
+        known = up
+        await clock.sleep(PERIOD_S)
+
+
+async def _fault(ask: Ask) -> str | None:
+    """What is wrong with a server, None if it answers."""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            await ask()
+    except (Unavailable, Refused) as error:
+        return error.sentence
+    except TimeoutError:
+        return f"no answer within {ANSWER_WITHIN_S:.0f} s"
+    return None
+
+
+async def watch_backlog(
+    backlog: Backlog, *, stream: str, silence_s: float, observer: Observer, clock: Clock
+) -> None:
+    """Measure lag and the rest from time to time, for ever, and say it when the stream is silent.
+
+    While the server is away nothing is measured: that it is away is said elsewhere.
+    """
+    said_s: float | None = None
+    while True:
+        try:
+            measured = await backlog.measure()
+            observer.observe(measured)
+            age_s = measured.last_entry_age_s
+            if age_s is not None and age_s < silence_s:
+                said_s = None
+            elif said_s is None or clock.elapsed() - said_s >= REPEAT_S:
+                said_s = clock.elapsed()
+                busy = await backlog.busy_streams(silence_s)
+                observer.observe(StreamSilent(stream, age_s, list(busy)))
+        except (Unavailable, Refused):
+            pass
+        await clock.sleep(PERIOD_S)
+
+
+async def watch_loop(metrics: Metrics, clock: Clock) -> None:
+    """Feel the pulse of the event loop, for ever: a timer that comes late was kept waiting."""
+    while True:
+        due_s = clock.elapsed() + BEAT_S
+        await clock.sleep(BEAT_S)
+        metrics.loop_late(max(0.0, clock.elapsed() - due_s))
