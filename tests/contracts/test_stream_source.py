@@ -64,6 +64,15 @@ async def test_fields_are_the_bytes_that_were_written(server):
     assert again == entry
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 20])
+async def test_any_number_of_fields_arrives(server, count):
+    fields = {b"%d" % n: b"v%d" % n for n in range(count)}
+    await server.add(fields)
+    source = await opened(server)
+    (entry,) = (await source.fetch_new(1, 0)).entries
+    assert entry.fields == fields
+
+
 async def test_entries_come_in_the_order_of_their_ids_and_count_bounds_a_read(server):
     added = await fill(server, 25)  # 9-1 before 10-1
     source = await opened(server)
