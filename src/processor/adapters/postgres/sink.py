@@ -47,12 +47,16 @@ ACQUIRE_TIMEOUT_S = 10.0
 class PostgresPositionSink:
     """`PositionSink` on a pool from `open_pool`. Calls may overlap, up to the pool's size.
 
-    `track_changes` False leaves the change notes out, where nobody evaluates them.
+    `track_changes` False leaves the change notes out, where nobody evaluates them. Batches of
+    `copy_from` positions and more go by COPY.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", *, track_changes: bool) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[Any]", *, track_changes: bool, copy_from: int = COPY_FROM
+    ) -> None:
         self._pool = pool
         self._track_changes = track_changes
+        self._copy_from = copy_from
         self._by_copy = Conflicts(BREAK_EVEN_COPY)
         self._by_arrays = Conflicts(BREAK_EVEN_ARRAYS)
         self._writes: set[asyncio.Task[Sequence[Outcome]]] = set()
@@ -73,7 +77,7 @@ class PostgresPositionSink:
             write.exception()  # asked for, lest asyncio complain where the caller was cancelled
 
     async def _write(self, positions: Sequence[Position]) -> Sequence[Outcome]:
-        by_copy = len(positions) >= COPY_FROM
+        by_copy = len(positions) >= self._copy_from
         conflicts = self._by_copy if by_copy else self._by_arrays
         async with session_of(self._pool, timeout_s=ACQUIRE_TIMEOUT_S) as session:
             if not conflicts.likely:
