@@ -77,6 +77,10 @@ test: $(DEV_READY) ## the whole suite, on real servers
 timescale: $(DEV_READY) ## TimescaleDB for the tests: fetched once, into a cache folder
 	@.ci/timescale $(BIN)/python
 
+.PHONY: sim
+sim: $(DEV_READY) ## the loop under seeded faults: make sim SEEDS=5000, or SEED=25 to replay one
+	@SIM_SEEDS=$(or $(SEEDS),200) SIM_SEED=$(SEED) $(BIN)/pytest -q -x tests/simulation
+
 .PHONY: demo
 demo: $(RUN_READY) ## a recorded track through the whole service, on this machine
 	@$(BIN)/processor demo $(DEMO)

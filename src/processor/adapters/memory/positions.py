@@ -8,6 +8,7 @@ import json
 import struct
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from attrs import Factory, define, frozen
 
@@ -16,6 +17,9 @@ from processor.core.model import PANIC, Position
 from processor.core.ports import Outcome
 
 Key = tuple[str, datetime]
+
+NUMERIC_DIGITS_MAX = 131_072
+"""Before the decimal point; jsonb holds its numbers as PostgreSQL's numeric."""
 
 
 @frozen
@@ -73,7 +77,9 @@ def _refuse_what_does_not_fit(position: Position) -> None:
     except (struct.error, OverflowError) as error:
         raise _rejected("22003", str(error)) from error
     try:
-        bag = json.loads(position.attributes, parse_constant=_refuse_constant)
+        bag = json.loads(
+            position.attributes, parse_constant=_refuse_constant, parse_float=_refuse_huge
+        )
     except UnicodeDecodeError as error:
         raise _rejected("22021", "attributes are not UTF-8") from error
     except (ValueError, RecursionError) as error:
@@ -101,6 +107,12 @@ def _refuse_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise _rejected("22021", "text cannot hold a lone surrogate") from error
+
+
+def _refuse_huge(number: str) -> Decimal:
+    if (value := Decimal(number)).adjusted() >= NUMERIC_DIGITS_MAX:
+        raise _rejected("22003", "value overflows numeric format")
+    return value
 
 
 def _refuse_constant(name: str) -> object:
