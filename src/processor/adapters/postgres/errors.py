@@ -142,6 +142,8 @@ def translate(error: BaseException) -> Translated:
             return Unavailable(
                 "database", "schema-changed", "the schema changed under us", Pause.NONE
             )
+        case asyncpg.DataError() if error.severity is None:  # the driver's, not the server's
+            return Rejected(Reason.REFUSED_BY_DATABASE, UNENCODABLE)
         case asyncpg.PostgresError():
             return _of_server(error.sqlstate or "", error.args[0] if error.args else "")
         case asyncpg.ClientConfigurationError():
@@ -149,8 +151,6 @@ def translate(error: BaseException) -> Translated:
         case asyncpg.UnsupportedClientFeatureError() | asyncpg.UnsupportedServerFeatureError():
             return Refused("database", "unsupported", str(error))
         case struct.error() | OverflowError() | UnicodeError():
-            return Rejected(Reason.REFUSED_BY_DATABASE, UNENCODABLE)
-        case asyncpg.InterfaceError() if isinstance(error, ValueError):  # the driver's DataError
             return Rejected(Reason.REFUSED_BY_DATABASE, UNENCODABLE)
         case ssl.SSLCertVerificationError():
             return Refused(

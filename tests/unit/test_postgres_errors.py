@@ -1,0 +1,174 @@
+"""The table of SQLSTATEs: total, and what reliability asks for, code by code."""
+
+import ssl
+import struct
+
+import asyncpg
+import pytest
+
+from processor.adapters.postgres.errors import FAILURES, translate
+from processor.core.errors import Reason, Refused, Rejected, TooMuch, Unavailable
+
+Pause = Unavailable.Pause
+SERVER_ERRORS = sorted(
+    {
+        error
+        for error in vars(asyncpg.exceptions).values()
+        if isinstance(error, type) and issubclass(error, asyncpg.PostgresError) and error.sqlstate
+    },
+    key=lambda error: (error.sqlstate, error.__name__),
+)
+
+
+def of(sqlstate, message="said by the server"):
+    return translate(asyncpg.PostgresError.new({"S": "ERROR", "C": sqlstate, "M": message}))
+
+
+def test_asyncpg_knows_what_we_think_it_knows():
+    assert len(SERVER_ERRORS) > 250
+
+
+@pytest.mark.parametrize("error", SERVER_ERRORS, ids=lambda error: error.sqlstate)
+def test_every_error_of_the_server_has_an_answer(error):
+    answer = of(error.sqlstate)
+    assert isinstance(answer, Rejected | Unavailable | Refused)
+    assert error.sqlstate in answer.sentence or isinstance(answer, Unavailable)
+
+
+@pytest.mark.parametrize("sqlstate", ["", "99999", "ZZ001", "P0001"])
+def test_what_nobody_knows_is_refused_aloud(sqlstate):
+    assert isinstance(of(sqlstate), Refused)
+
+
+@pytest.mark.parametrize(
+    ("sqlstates", "pause"),
+    [
+        ("08000 08001 08003 08006 08P01 57P01 57P02 57P03 57P04 40003", Pause.SHORT),
+        ("40001 40P01 55P03 XX000", Pause.NONE),
+        ("53000 53100 53200 53300 58030", Pause.LONG),
+    ],
+)
+def test_trouble_that_passes(sqlstates, pause):
+    for sqlstate in sqlstates.split():
+        answer = of(sqlstate)
+        assert type(answer) is Unavailable, sqlstate
+        assert answer.dependency == "database"
+        assert answer.pause is pause, sqlstate
+
+
+@pytest.mark.parametrize("sqlstate", ["57014", "53400"])
+def test_too_much_at_once(sqlstate):
+    assert type(of(sqlstate)) is TooMuch
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    [
+        "22000",
+        "22001",
+        "22003",
+        "22021",
+        "22P02",
+        "22P05",
+        "23502",
+        "23503",
+        "23514",
+        "23505",
+        "21000",
+        "54000",
+        "54001",
+    ],
+)
+def test_a_record_at_fault(sqlstate):
+    answer = of(sqlstate, "value out of range")
+    assert isinstance(answer, Rejected)
+    assert answer.reason is Reason.REFUSED_BY_DATABASE
+    assert answer.sentence == f"SQLSTATE {sqlstate}: value out of range"
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    [
+        "42P01",
+        "42703",
+        "42501",
+        "42804",
+        "3F000",
+        "3D000",
+        "28000",
+        "28P01",
+        "25006",
+        "XX001",
+        "XX002",
+        "0A000",
+        "26000",
+    ],
+)
+def test_what_a_person_has_to_mend(sqlstate):
+    assert isinstance(of(sqlstate), Refused)
+
+
+def test_a_chunk_that_was_dropped_meanwhile_is_tried_again():
+    answer = of("42P01", 'relation "_hyper_1_27_chunk" does not exist')
+    assert isinstance(answer, Unavailable)
+    assert answer.pause is Pause.NONE
+    assert isinstance(of("42P01", 'relation "positions" does not exist'), Refused)
+
+
+def test_a_schema_that_changed_under_a_prepared_statement_is_tried_again():
+    answer = translate(asyncpg.InvalidCachedStatementError("plan is invalid"))
+    assert isinstance(answer, Unavailable)
+    assert answer.pause is Pause.NONE
+
+
+def test_detail_may_hold_coordinates_and_stays_behind():
+    error = asyncpg.PostgresError.new(
+        {"S": "ERROR", "C": "22003", "M": "out of range", "D": "row 45.1, 14.2"}
+    )
+    assert "45.1" not in translate(error).sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (ConnectionRefusedError("refused"), Unavailable, "connection"),
+        (ConnectionResetError(), Unavailable, "connection"),
+        (OSError("no route"), Unavailable, "connection"),
+        (EOFError(), Unavailable, "connection"),
+        (TimeoutError(), Unavailable, "timeout"),
+        (asyncpg.InterfaceError("connection is closed"), Unavailable, "connection"),
+        (asyncpg.InternalClientError("got a message we do not know"), Unavailable, "connection"),
+        (asyncpg.ClientConfigurationError("bad sslmode"), Refused, "settings"),
+        (asyncpg.UnsupportedServerFeatureError("too old"), Refused, "unsupported"),
+        (ssl.SSLCertVerificationError("self-signed"), Refused, "certificate"),
+        (struct.error("'h' format"), Rejected, Reason.REFUSED_BY_DATABASE),
+        (OverflowError("too large"), Rejected, Reason.REFUSED_BY_DATABASE),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogate"), Rejected, "refused-by-database"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_errors_of_the_driver_and_the_network(error, kind, reason):
+    assert isinstance(error, FAILURES)
+    answer = translate(error)
+    assert type(answer) is kind
+    assert answer.reason == reason
+    assert answer.sentence
+
+
+async def test_a_value_that_the_driver_cannot_encode_is_the_records_fault(postgres_url):
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        with pytest.raises(FAILURES) as failure:
+            await connection.execute("SELECT $1::smallint", 70_000)
+    finally:
+        await connection.close()
+    answer = translate(failure.value)
+    assert isinstance(answer, Rejected)
+    assert "70000" not in answer.sentence
+
+
+def test_our_own_errors_pass_and_bugs_crash():
+    ours = Unavailable("database", "rows-missing", "rows are missing")
+    assert translate(ours) is ours
+    with pytest.raises(KeyError):
+        translate(KeyError("a bug"))
