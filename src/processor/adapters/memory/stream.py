@@ -83,7 +83,8 @@ class MemoryStream:
         self.name = name
         self.clock = clock
         self.letters: deque[list[tuple[bytes, bytes]]] = deque()
-        self._wake: set[asyncio.Future[None]] = set()
+        # In the order in which they came: a set's order would differ from run to run.
+        self._waiting: dict[asyncio.Future[None], None] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -157,21 +158,20 @@ class MemoryStream:
         return Entry(id_of(key), self.fields.get(key))
 
     def wake(self) -> None:
-        for waiting in self._wake:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._wake.clear()
+        for waiting in self._waiting:
+            _finish(waiting)
+        self._waiting.clear()
 
     async def change(self, until_s: float) -> None:
         """Wait for the next entry, or for the loss of a group; no longer than to that loop time."""
         waiting = asyncio.get_running_loop().create_future()
-        self._wake.add(waiting)
+        self._waiting[waiting] = None
         alarm = asyncio.get_running_loop().call_at(until_s, _finish, waiting)
         try:
             await waiting
         finally:
             alarm.cancel()
-            self._wake.discard(waiting)
+            self._waiting.pop(waiting, None)
 
 
 class MemoryStreamSource:
