@@ -8,7 +8,7 @@
   extension is made. `database_url`: the test runs on both.
 - `own_redis`, `own_postgres`, `own_timescale`, `own_database` (on both): a durable server of the
   test's own, with `.url`, `stop()`, `start()`, `kill()`, `pause()`, `resume()`
-  (processor.entrypoints.demo.servers.Server). Only these may be harmed.
+  (processor.entrypoints.demo.process.Server). Only these may be harmed.
 
 **Markers** `redis`, `postgres`, `timescale` come by themselves with the fixtures. A suite that
 judges memory and real adapters alike asks for its server lazily, and marks the parameter:
@@ -44,8 +44,9 @@ import pytest
 import redis
 
 from processor.entrypoints.demo import programs
+from processor.entrypoints.demo.process import Server
 from processor.entrypoints.demo.programs import Programs
-from processor.entrypoints.demo.servers import Postgres, Server, Valkey
+from processor.entrypoints.demo.servers import Postgres, Valkey
 
 ON_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 

@@ -17,9 +17,10 @@ import pytest
 import redis
 
 from processor.entrypoints.demo import programs
+from processor.entrypoints.demo.process import NOBODY, NotStarted
 from processor.entrypoints.demo.programs import Programs
 from processor.entrypoints.demo.scratch import Scratch, residents
-from processor.entrypoints.demo.servers import NOBODY, NotStarted, Postgres, Valkey
+from processor.entrypoints.demo.servers import Postgres, Valkey
 
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells a child of its parent's death"
