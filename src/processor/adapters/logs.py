@@ -9,6 +9,7 @@ A server that is away fails a call every few seconds for hours. The first failur
 one a minute, with the number of those in between.
 """
 
+import contextlib
 import json
 import logging
 import sys
@@ -244,10 +245,12 @@ class _Lines:
         what = {"level": record["level"].name.lower(), "message": record["message"], **self._who}
         line = {"time": at.replace("+00:00", "Z"), **what}
         line |= {name: value for name, value in fields.items() if name not in line}
-        try:
-            return msgspec.json.encode(line, enc_hook=str).decode()
-        except UnicodeEncodeError:  # a lone surrogate: JSON can say it, UTF-8 cannot
-            return json.dumps(line, default=str)
+        with contextlib.suppress(UnicodeEncodeError):  # a lone surrogate, which UTF-8 cannot say
+            text = msgspec.json.encode(line, enc_hook=str)
+            if text.isascii():
+                return text.decode()
+        # Outside of ASCII there are line ends and terminal controls that JSON need not escape.
+        return json.dumps(line, default=str)
 
     def _for_people(self, record: "Record", fields: dict[str, Any]) -> str:
         level = record["level"].name.lower()

@@ -145,13 +145,7 @@ def reference(directory: str) -> int:
 
 def main() -> None:
     """The console script: run a command and exit with its code."""
-    try:
-        code = ended(lambda: processor.main(prog_name="processor", standalone_mode=False))
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our table has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.DONE
-    sys.exit(code)
+    sys.exit(ended(lambda: processor.main(prog_name="processor", standalone_mode=False)))
 
 
 def ended(command: Callable[[], Any]) -> int:
@@ -163,8 +157,6 @@ def ended(command: Callable[[], Any]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.signalled(2)
-    except BrokenPipeError:
-        raise
     except Exception as error:
         if os.environ.get("LOG_LEVEL", "").lower() == "debug":
             sys.excepthook(type(error), error, error.__traceback__)

@@ -1,0 +1,170 @@
+"""The real command, as a process: what it prints and how it ends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from processor import __version__
+
+SERVER_LIBRARIES = (
+    "asyncpg",
+    "cattrs",
+    "dependency_injector",
+    "hiredis",
+    "loguru",
+    "prometheus_client",
+    "redis",
+    "starlette",
+    "uvicorn",
+)
+
+
+def processor(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with nothing in its environment but what is given."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "processor", *arguments],
+        env={**kept, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """A port on which nobody listens, kept from everybody else."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_version_and_help() -> None:
+    assert processor("--version").stdout == f"processor, version {__version__}\n"
+    told = processor("--help")
+    assert told.returncode == 0
+    for command in ("run", "migrate", "doctor", "lag", "config"):
+        assert f"\n  {command} " in told.stdout
+    assert "reference" not in told.stdout, "that one is for developers"
+    assert told.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["run", "migrate", "doctor", "lag", "config"])
+def test_every_command_has_help(command: str) -> None:
+    told = processor(command, "--help")
+    assert told.returncode == 0
+    assert f"Usage: processor {command}" in told.stdout
+
+
+def test_the_command_line_imports_no_library_of_the_service() -> None:
+    code = (
+        "import sys; import processor.entrypoints.cli; "
+        f"print([name for name in {SERVER_LIBRARIES} if name in sys.modules])"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["run", "migrate", "doctor", "lag", "config"])
+def test_a_base_install_says_which_extra_is_missing(command: str) -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({SERVER_LIBRARIES})); "
+        f"sys.argv = ['processor', {command!r}]; "
+        "from processor.entrypoints.cli import main; main()"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert told.returncode == 78
+    assert told.stderr.endswith("this command needs pip install 'rally-processor[service]'\n")
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["run", "--nonsense"], ["lag", "extra"], ["reference", "/no/such"]]
+)
+def test_bad_usage_exits_2(arguments: list[str]) -> None:
+    told = processor(*arguments)
+    assert told.returncode == 2
+    assert told.stderr.startswith("Usage:")
+
+
+@pytest.mark.parametrize("command", ["run", "doctor", "config"])
+def test_with_nothing_set_the_smallest_env_is_shown_and_the_exit_is_78(command: str) -> None:
+    told = processor(command)
+    assert told.returncode == 78
+    *missing, blank, title, first, second = told.stderr.splitlines()
+    assert [line.partition(":")[0] for line in missing] == ["REDIS_URL", "POSTGRES_URL"]
+    assert (blank, title) == ("", "The smallest .env that works:")
+    assert first == "REDIS_URL=redis://localhost:6379/0"
+    assert second == "POSTGRES_URL=postgresql://processor:secret@localhost:5432/rally"
+
+
+def test_wrong_settings_are_said_together_and_the_exit_is_78() -> None:
+    told = processor("run", REDIS_URL="redis://h", BATCH_SIZE="0", ROLES="live", LOG_LEVEL="loud")
+    assert told.returncode == 78
+    names = [line.partition(":")[0] for line in told.stderr.splitlines()]
+    assert sorted(names) == ["BATCH_SIZE", "LOG_LEVEL", "POSTGRES_URL", "ROLES"]
+
+
+def test_config_shows_what_is_in_force_and_no_password() -> None:
+    environ = {
+        "REDIS_URL": "redis://:hunter2@redis.example:6379/0",
+        "POSTGRES_URL": "postgresql://u:hunter2@pg.example/rally",
+        "CLAIM_THRESHOLD_MS": "1000",
+    }
+    plain = processor("config", **environ)
+    assert plain.returncode == 0
+    assert "POSTGRES_URL\tpostgresql://u:***@pg.example/rally\tenvironment\n" in plain.stdout
+    assert "BATCH_SIZE\t1000\tdefault\n" in plain.stdout
+    assert "CLAIM_THRESHOLD_MS is 1000" in plain.stderr
+    told = json.loads(processor("config", "--json", **environ).stdout)
+    assert told["settings"]["REDIS_URL"] == {
+        "value": "redis://:***@redis.example:6379/0",
+        "from": "environment",
+    }
+    assert len(told["doubts"]) == 1
+    assert "hunter2" not in plain.stdout + plain.stderr + json.dumps(told)
+
+
+def test_the_example_needs_no_settings() -> None:
+    told = processor("config", "--example")
+    assert told.returncode == 0
+    assert "\nREDIS_URL=redis://localhost:6379/0\n" in told.stdout
+
+
+def test_an_operators_command_that_reaches_no_server_exits_69(nobody: int) -> None:
+    lag = processor("lag", REDIS_URL=f"redis://127.0.0.1:{nobody}/0")
+    migrate = processor("migrate", POSTGRES_URL=f"postgresql://127.0.0.1:{nobody}/rally")
+    for told in (lag, migrate):
+        assert told.returncode == 69
+        assert told.stderr.count("\n") == 1, "one sentence"
+        assert told.stdout == ""
+
+
+def test_a_traceback_is_for_those_who_ask_for_it(nobody: int) -> None:
+    told = processor("lag", REDIS_URL=f"redis://127.0.0.1:{nobody}/0", LOG_LEVEL="debug")
+    assert told.returncode == 69
+    assert "Traceback" in told.stderr
+
+
+def test_a_reader_that_goes_away_is_nothing_to_talk_about() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "processor", "config", "--example"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1, "as click has it"

@@ -1,0 +1,119 @@
+"""Every provider of the container is built, with memory adapters where a server would be needed."""
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+from dependency_injector import providers
+
+from processor.adapters.memory.positions import MemoryPositionSink, MemoryTable
+from processor.adapters.memory.stream import (
+    MemoryBacklog,
+    MemoryDeadLetters,
+    MemoryStream,
+    MemoryStreamSource,
+)
+from processor.adapters.redis.connection import connect
+from processor.core.ingest.consumer import Limits
+from processor.core.notices import InFlight, Notice
+from processor.entrypoints.container import CHECKS, Audience, IngestRole
+from processor.entrypoints.reading import read
+from processor.entrypoints.settings import RunSettings
+
+ENVIRON = {
+    "REDIS_URL": "redis://localhost:1/0",
+    "POSTGRES_URL": "postgresql://localhost:1/rally",
+    "BATCH_SIZE": "11",
+    "BATCH_BLOCK_MS": "12",
+    "WRITE_BATCH_SIZE": "13",
+    "WRITE_CONCURRENCY": "14",
+    "IN_FLIGHT_CAP": "15",
+    "CLAIM_THRESHOLD_MS": "1600",
+    "CLAIM_INTERVAL_MS": "1700",
+}
+
+
+@pytest.fixture
+async def role() -> IngestRole:
+    settings = read(RunSettings, ENVIRON)
+    return IngestRole(
+        settings=settings,
+        instance_id="a-1",
+        consumer="a-1",
+        redis=connect(settings.redis.url, timeout_s=1, name="test"),
+        pool=asyncpg.create_pool(settings.postgres.url, min_size=0),
+    )
+
+
+async def test_every_provider_builds_what_the_service_is_made_of(role: IngestRole) -> None:
+    for name, provider in role.providers.items():
+        if not isinstance(provider, providers.Dependency | providers.Object):
+            assert provider() is not None, name
+    await role.source().aclose()
+
+
+PAYLOAD = {
+    "device_id": "356307042441013",
+    "timestamp": "2026-05-02T09:14:07.000Z",
+    "latitude": 42.0,
+    "longitude": 21.4,
+    "altitude": 245,
+    "angle": 180,
+    "speed": 57,
+    "satellites": 11,
+    "priority": 0,
+    "attributes": {"239": 1},
+}
+
+
+async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
+    stream = MemoryStream(role.clock())
+    table = MemoryTable()
+    role.source.override(MemoryStreamSource(stream, group="processor", consumer="a-1"))
+    role.dead_letters.override(MemoryDeadLetters(stream, group="processor", maxlen=10))
+    role.sink.override(MemoryPositionSink(table))
+    role.backlog.override(MemoryBacklog(stream, group="processor"))
+    stream.add({b"codec": b"8E", b"payload": json.dumps(PAYLOAD).encode()})
+    stream.add({b"codec": b"8E", b"payload": b"no JSON"})
+    running = asyncio.create_task(role.ingest().run())
+    async with asyncio.timeout(10):
+        while not stream.settled("processor"):  # noqa: ASYNC110 - a stream has no event for it
+            await asyncio.sleep(0.01)
+        role.ingest().stop()
+        await running
+    assert [key[0] for key in table.rows] == ["356307042441013"]
+    assert [letter[b"reason"] for letter in stream.dead_letters()] == [b"payload-not-json"]
+    measured = await role.backlog().measure()
+    assert (measured.lag, measured.pending, measured.dead_letters) == (0, 0, 1)
+    assert b'position_writes_total{status="inserted"} 1.0' in role.metrics().exposition()[0]
+
+
+async def test_the_settings_reach_the_loop(role: IngestRole) -> None:
+    assert role.limits() == Limits(
+        read_count=11,
+        read_wait_ms=12,
+        write_count=13,
+        writers=14,
+        in_flight=15,
+        claim_idle_ms=1600,
+        claim_interval_ms=1700,
+    )
+
+
+async def test_every_observer_hears_and_one_that_fails_stops_nobody(
+    role: IngestRole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[Notice] = []
+
+    class Ear:
+        def observe(self, notice: Notice) -> None:
+            heard.append(notice)
+
+    class Broken:
+        def observe(self, notice: Notice) -> None:
+            raise LookupError("a bug in an observer")
+
+    Audience(Broken(), Ear()).observe(InFlight(3))
+    assert heard == [InFlight(3)]
+    assert role.readiness().roles() == list(CHECKS)
