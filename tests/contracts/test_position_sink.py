@@ -337,7 +337,7 @@ async def test_durable_on_return(postgres_url):
         "synchronous_commit": "on",
         "transaction_isolation": "read committed",
         "statement_timeout": "1234ms",
-        "lock_timeout": "1234ms",
+        "lock_timeout": "617ms",
         "timezone": "UTC",
         "application_name": "processor",
         "jit": "off",

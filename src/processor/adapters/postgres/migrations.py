@@ -31,8 +31,14 @@ FILE_TIMEOUT_S = 3600
 QUESTION_TIMEOUT_S = 15
 """For reading what was applied."""
 
+# An operator may have made the schema for a role that may not; IF NOT EXISTS would still refuse.
+_SCHEMA = """
+    DO $$ BEGIN
+        IF to_regnamespace('processor') IS NULL THEN CREATE SCHEMA processor; END IF;
+    END $$
+"""
+
 _RECORDS = """
-    CREATE SCHEMA IF NOT EXISTS processor;
     CREATE TABLE IF NOT EXISTS processor.schema_migrations (
         name       text PRIMARY KEY,
         checksum   text NOT NULL,
@@ -106,6 +112,7 @@ async def apply(
         for migration in wanted:
             async with connection.transaction():
                 await _lock(connection)
+                await connection.execute(_SCHEMA)
                 await connection.execute(_RECORDS)
                 # The second of two instances finds here what the first one did.
                 if not _missing([migration], await _applied(connection)):

