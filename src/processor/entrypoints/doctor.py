@@ -212,10 +212,10 @@ async def _examine_postgres(settings: DoctorSettings) -> list[Finding]:
         if not missing:  # else the tables are not what they will be
             told = timescale_fault(found.timescale)
             faults = await check_schema(url)
-            findings += judge_schema([fault for fault in faults if fault != told])
+            findings.append(judge_schema([fault for fault in faults if fault != told]))
     except (Unavailable, Refused) as error:
         if error.reason == "migration-changed":
-            findings.append(Finding("migrations", "fail", error.sentence))
+            findings.append(Finding("migrations", "fail", error.sentence, "git log -- migrations"))
         else:
             findings.append(_unreachable("postgres", "POSTGRES_URL", masked(url), error))
     return findings
@@ -230,19 +230,25 @@ def judge_database(found: Survey, url: str) -> Iterator[Finding]:
     else:
         yield Finding("postgres", "ok", f"{url}: {found.version}")
     for name in ("fsync", "full_page_writes"):
-        if found.settings[name] != "on":
+        if found.settings[name] == "on":
+            yield Finding(name, "ok", "on")
+        else:
             yield Finding(
-                "durability",
+                name,
                 "fail",
-                f"{name} is {found.settings[name]}: a power cut damages what was committed",
+                f"{found.settings[name]}: a power cut damages what was committed",
                 f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf()",
             )
     commit = found.settings["synchronous_commit"]
     if commit == "off":
-        found_commit = "synchronous_commit is off here; our sessions set it on for themselves"
-        yield Finding("commit", "warn", found_commit, "ALTER SYSTEM SET synchronous_commit = on")
+        yield Finding(
+            "synchronous_commit",
+            "warn",
+            "off; our own sessions set it on, others lose what they committed last",
+            "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf()",
+        )
     else:
-        yield Finding("commit", "ok", f"synchronous_commit is {commit}")
+        yield Finding("synchronous_commit", "ok", commit)
     if found.timescale is None:
         yield Finding(
             "timescaledb",
@@ -270,12 +276,11 @@ def judge_migrations(missing: Sequence[str]) -> Finding:
     return Finding("migrations", "ok", "all applied, none changed")
 
 
-def judge_schema(faults: Sequence[str]) -> Iterator[Finding]:
+def judge_schema(faults: Sequence[str]) -> Finding:
     """Do the tables have the columns, types and keys that we write by?"""
-    if not faults:
-        yield Finding("schema", "ok", "columns, types and keys as they should be")
-    for fault in faults:
-        yield Finding("schema", "fail", fault, "mend it by hand: migrations only add")
+    if faults:
+        return Finding("schema", "fail", "; ".join(faults), "mend it by hand: migrations only add")
+    return Finding("schema", "ok", "columns, types and keys as they should be")
 
 
 def _unreachable(check: str, variable: str, url: str, error: Unavailable | Refused) -> Finding:
