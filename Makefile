@@ -60,7 +60,7 @@ types: $(DEV_READY) ## mypy, strict
 
 .PHONY: imports
 imports: $(DEV_READY) ## the layers of the house
-	@$(BIN)/lint-imports --no-timing > .import-linter.out || { cat .import-linter.out; exit 1; }; rm -f .import-linter.out
+	@$(BIN)/lint-imports --no-cache > .import-linter.out || { cat .import-linter.out; rm -f .import-linter.out; exit 1; }; rm -f .import-linter.out
 
 .PHONY: unit
 unit: $(DEV_READY) ## the tests that need no server

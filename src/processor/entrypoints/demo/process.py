@@ -177,7 +177,7 @@ class Server(ABC):
 
     def _start_on_a_free_port(self) -> None:
         for tries_left in reversed(range(PORT_TRIES)):
-            self.port = _free_port()
+            self.port = free_port()
             try:
                 self.start()
             except NotStarted as error:
@@ -201,7 +201,7 @@ class Server(ABC):
             identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - a program that programs.py found
-                [*_leash(), *command],
+                [*leash(), *command],
                 cwd=self._data,  # which also is how scratch.py knows it
                 env={name: text for name, text in os.environ.items() if name[:2] != "PG"},
                 stdin=subprocess.DEVNULL,
@@ -229,7 +229,9 @@ class Server(ABC):
         return self._folder / "data"
 
 
-def _leash() -> list[str]:
+def leash() -> list[str]:
+    """What to put before a command so that it is interrupted when this process dies; on a machine
+    that cannot do it, nothing."""
     # setpriv rather than preexec_fn: no Python runs between fork and exec, so other threads do
     # no harm. The kernel watches the thread that forks, hence only the main one.
     setpriv = shutil.which("setpriv")
@@ -256,7 +258,8 @@ def _reachable(found: Programs, folder: Path) -> Programs:
     return attrs.evolve(found, folder=copy / found.folder.relative_to(found.parts[0].parent))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at this moment."""
     start = int.from_bytes(os.urandom(4), "big")
     for step in range(len(PORTS)):
         port = PORTS[(start + step) % len(PORTS)]
