@@ -42,7 +42,8 @@ def arrange(records: Iterable[Record]) -> Batch:
                 record = first
             repeats.append(record)
     keys = sorted(firsts)
-    if keys and (min(keys, key=_day)[1].date() != max(keys, key=_day)[1].date()):
+    instants = [fixed_at for _, fixed_at in keys]
+    if keys and min(instants).date() != max(instants).date():
         keys.sort(key=_day)  # stable: within a day, the order by device and instant stays
     return Batch([firsts[key] for key in keys], repeats)
 

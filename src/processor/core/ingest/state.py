@@ -5,12 +5,15 @@ satellites, counts too, but must not become the last position: the one would shu
 fix that follows, the other repeats an old place.
 """
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from attrs import define
 
 from processor.core.model import Position, Record
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @define
@@ -33,7 +36,7 @@ class DeviceStates:
     def __init__(self, cap: int, clock_ahead_ms: int) -> None:
         assert cap > 0
         self._cap = cap
-        self._clock_ahead_s = clock_ahead_ms / 1000
+        self._clock_ahead_ms = clock_ahead_ms
         self._states: dict[str, DeviceState] = {}
 
     def __len__(self) -> int:
@@ -43,23 +46,34 @@ class DeviceStates:
         """The state of a device, None if it is unknown or was forgotten. Changes no order."""
         return self._states.get(device_id)
 
-    def observe(self, records: Iterable[Record]) -> int:
+    def observe(self, records: Sequence[Record]) -> int:
         """Learn from records that have become rows. How many devices were forgotten for them."""
+        if not records:
+            return 0
         states = self._states
+        # What no entry of the batch makes too far ahead needs no look at its own entry's time.
+        surely_fine = self._latest(min(record.entry.received_ms for record in records))
         for record in records:
             position = record.position
-            state = states.pop(position.device_id, None) or DeviceState()
-            states[position.device_id] = state
+            device_id = position.device_id
+            state = states.pop(device_id, None)
+            if state is None:
+                state = DeviceState()
+            states[device_id] = state
             state.position_count_session += 1
-            newer = state.last_seen is None or position.fixed_at > state.last_seen
-            if newer and position.satellites > 0 and not self._clock_ahead(record):
-                state.last_seen = position.fixed_at
+            fixed_at = position.fixed_at
+            if (
+                (state.last_seen is None or fixed_at > state.last_seen)
+                and position.satellites > 0
+                and (fixed_at <= surely_fine or fixed_at <= self._latest(record.entry.received_ms))
+            ):
+                state.last_seen = fixed_at
                 state.last_position = position
         evicted = max(0, len(states) - self._cap)
-        for device_id in [device_id for device_id, _ in zip(states, range(evicted), strict=False)]:
+        for device_id in list(islice(states, evicted)):
             del states[device_id]
         return evicted
 
-    def _clock_ahead(self, record: Record) -> bool:
-        received_s = record.entry.received_ms / 1000
-        return record.position.fixed_at.timestamp() - received_s > self._clock_ahead_s
+    def _latest(self, received_ms: int) -> datetime:
+        """The latest instant that a fix may claim which the stream took at `received_ms`."""
+        return EPOCH + timedelta(milliseconds=received_ms + self._clock_ahead_ms)
