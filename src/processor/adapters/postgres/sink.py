@@ -99,11 +99,7 @@ class PostgresPositionSink:
             async with _transaction(session, session.opening.plain):
                 tag = await _copy_into(session, "public.positions", rows)
                 _verify(tag, positions)
-                if self._track_changes:
-                    note = self._note(positions)
-                    await session.execute(
-                        statements.NOTE, note.device_ids, note.from_ts, note.to_ts
-                    )
+                await self._note_alone(session, positions)
         except asyncpg.UniqueViolationError:
             await session.execute("ROLLBACK")
             return False
@@ -144,9 +140,12 @@ class PostgresPositionSink:
         duplicates: set[tuple[str, datetime]],
     ) -> Sequence[Outcome]:
         """Note what was inserted and prove that the duplicates are there."""
+        if not duplicates:
+            await self._note_alone(session, positions)
+            return [Outcome.INSERTED] * len(positions)
         inserted = [position for position in positions if position.key not in duplicates]
-        instants = [fixed_at for _, fixed_at in duplicates]
         note = self._note(inserted)
+        instants = [fixed_at for _, fixed_at in duplicates]
         stored = await session.fetch(
             statements.SETTLE,
             note.device_ids,
@@ -154,16 +153,18 @@ class PostgresPositionSink:
             note.to_ts,
             [device_id for device_id, _ in duplicates],
             instants,
-            min(instants, default=None),
-            max(instants, default=None),
+            min(instants),
+            max(instants),
         )
         priorities = {(row[0], row[1]): row[2] for row in stored}
         if len(inserted) + len(priorities) != len(positions):
             raise _missing(len(positions), len(inserted), len(priorities))
-        return [
-            _outcome(position, priorities.get(position.key)) if duplicates else Outcome.INSERTED
-            for position in positions
-        ]
+        return [_outcome(position, priorities.get(position.key)) for position in positions]
+
+    async def _note_alone(self, session: Session, inserted: Sequence[Position]) -> None:
+        if self._track_changes:
+            note = changed_spans(inserted)
+            await session.execute(statements.NOTE, note.device_ids, note.from_ts, note.to_ts)
 
     def _note(self, inserted: Sequence[Position]) -> ChangedSpans:
         return changed_spans(inserted) if self._track_changes else NOTHING
