@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -208,7 +209,7 @@ def test_a_port_that_is_taken_ends_it_with_78(away: dict[str, str]) -> None:
 
 
 def test_a_name_that_a_living_process_has_ends_it_with_78(
-    start: Callable[..., Process], away: dict[str, str], tmp_path: Any
+    start: Callable[..., Process], away: dict[str, str], tmp_path: Path
 ) -> None:
     first = start(**away, INSTANCE_ID="the-one", TMPDIR=str(tmp_path))
     assert first.said("started")["instance_id"] == "the-one"
@@ -235,6 +236,75 @@ def test_fail_fast_gives_up_with_69(start: Callable[..., Process], away: dict[st
 
 
 # ---- with servers
+
+
+def test_a_bug_in_the_loop_is_one_line_and_70(redis_url: str, postgres_url: str) -> None:
+    planted = (
+        "from processor.core.ingest.consumer import Ingest\n"
+        "from processor.entrypoints.cli import main\n"
+        "async def broken(self): raise LookupError('planted')\n"
+        "Ingest._read = broken\n"
+        "main()\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", planted, "run"],
+        env={
+            **os.environ,
+            "REDIS_URL": redis_url,
+            "POSTGRES_URL": postgres_url,
+            "METRICS_PORT": "0",
+            "REDIS_TELEMETRY_STREAM": "telemetry:unused",
+        },
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert told.returncode == 70
+    lines = [json.loads(line) for line in told.stderr.splitlines()]
+    assert [line["message"] for line in lines].count("crashed") == 1
+    assert lines[-1]["error"] == "LookupError: planted"
+    assert lines[-1]["where"] == "__main__:3"
+
+
+def test_two_processes_on_a_host_have_two_names_and_share_the_work(
+    start: Callable[..., Process],
+    redis_url: str,
+    postgres_url: str,
+    stream_name: str,
+    tmp_path: Path,
+) -> None:
+    environ = {
+        "REDIS_URL": redis_url,
+        "POSTGRES_URL": postgres_url,
+        "REDIS_TELEMETRY_STREAM": stream_name,
+        "TMPDIR": str(tmp_path),
+    }
+    processes = [start(**environ), start(**environ)]
+    names = {process.said("started")["instance_id"] for process in processes}
+    assert len(names) == 2
+    for process in processes:
+        process.becomes(200)
+    feed(redis_url, stream_name, range(20))
+    eventually(lambda: rows(postgres_url) == 20 and pending(redis_url, stream_name) == 0)
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        found = client.xinfo_consumers(stream_name, "processor")
+    assert {each["name"].decode() for each in found} == names
+
+
+def test_a_stop_ends_in_time_while_redis_hangs(
+    start: Callable[..., Process], own_redis: Valkey, postgres_url: str
+) -> None:
+    process = start(REDIS_URL=own_redis.url, POSTGRES_URL=postgres_url, SHUTDOWN_TIMEOUT_MS="3000")
+    process.said("started")
+    process.becomes(200)
+    own_redis.pause()
+    assert not process.becomes(503)["stream"]["ok"]
+    process.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert process.ended() == 0
+    assert time.monotonic() - began < 20, "the grace that compose and Kubernetes give is 30 s"
+    own_redis.resume()
 
 
 def test_it_migrates_and_writes_what_comes_and_a_signal_ends_it_clean(

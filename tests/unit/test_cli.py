@@ -1,7 +1,10 @@
 """The real command, as a process: what it prints and how it ends."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from processor import __version__
+from processor.entrypoints.cli import ended
 
 SERVER_LIBRARIES = (
     "asyncpg",
@@ -150,6 +154,19 @@ def test_an_operators_command_that_reaches_no_server_exits_69(nobody: int) -> No
         assert told.stdout == ""
 
 
+def test_a_bug_is_one_sentence_and_70(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(lambda: {}["planted"]) == 70
+    told = capsys.readouterr().err
+    assert told == "internal error: KeyError: 'planted' (LOG_LEVEL=debug shows where)\n"
+
+
+def test_an_interrupted_command_exits_130() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert ended(interrupted) == 130
+
+
 def test_a_traceback_is_for_those_who_ask_for_it(nobody: int) -> None:
     told = processor("lag", REDIS_URL=f"redis://127.0.0.1:{nobody}/0", LOG_LEVEL="debug")
     assert told.returncode == 69
@@ -168,3 +185,35 @@ def test_a_reader_that_goes_away_is_nothing_to_talk_about() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1, "as click has it"
+
+
+@pytest.mark.parametrize("environ", [{}, {"NO_COLOR": "1"}])
+def test_at_a_terminal_tables_fit_80_columns_and_no_color_is_honoured(
+    nobody: int, environ: dict[str, str]
+) -> None:
+    settings = {
+        "REDIS_URL": f"redis://127.0.0.1:{nobody}/0",
+        "POSTGRES_URL": f"postgresql://127.0.0.1:{nobody}/rally",
+        "TERM": "xterm",
+        "COLUMNS": "80",
+    }
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "processor", "doctor"],
+        env={"PATH": os.environ["PATH"], **settings, **environ},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        told = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while piece := os.read(ours, 65_536):
+                told += piece
+        os.close(ours)
+    assert process.returncode == 1
+    text = told.decode()
+    assert ("\x1b[1;31mfail" in text) == (not environ)
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
+    assert len(lines) > 5
+    assert max(map(len, lines)) <= 80

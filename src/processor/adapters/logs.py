@@ -233,7 +233,7 @@ class _Lines:
         record = message.record
         fields = dict(record["extra"])
         if record["exception"] is not None and (error := record["exception"].value) is not None:
-            fields["error"] = f"{type(error).__name__}: {error}"
+            fields |= _described(error)
             if self._traces:
                 fields["traceback"] = "".join(traceback.format_exception(error))
         line = self._for_people(record, fields) if self._pretty else self._json(record, fields)
@@ -260,6 +260,17 @@ class _Lines:
         told = " ".join(f"{name}={_told(value)}" for name, value in fields.items())
         at = datetime.fromtimestamp(record["time"].timestamp()).astimezone()
         return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {shown} {record['message']} {told}"
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    """What it was, and where; of a group, its first error, for that one stopped the others."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    described = {"error": f"{type(error).__name__}: {error}"}
+    if frames := list(traceback.walk_tb(error.__traceback__)):
+        frame, line = frames[-1]
+        described["where"] = f"{frame.f_globals.get('__name__')}:{line}"
+    return described
 
 
 def _told(value: Any) -> str:

@@ -5,7 +5,7 @@ does not see that error. Label values come from closed sets; none holds a device
 
 The latency of an entry is the one number that is taken per entry and not per batch. A Histogram of
 prometheus_client costs about a microsecond for each, a tenth of the whole pipeline; sorting the
-batch and bisecting once per bucket costs some dozen nanoseconds.
+batch and bisecting once per bucket costs a tenth of that.
 """
 
 import platform
