@@ -109,7 +109,7 @@ def migrate(*, check: bool, convert: bool) -> int:
 @processor.command()
 @as_json
 def doctor(*, as_json: bool) -> int:
-    """Check everything that has to fit; exit 1 if something does not."""
+    """Check whether everything fits; exit 1 if it does not."""
     from processor.entrypoints.doctor import doctor as examine
 
     return examine(os.environ, as_json=as_json)

@@ -34,6 +34,9 @@ ANSWER_WITHIN_S = 5.0
 SILENT_S = 60.0
 """Trackers report every few seconds: a minute without any entry is worth a look."""
 
+BUSY_WITHIN_S = 600.0
+"""A stream with an entry that young has traffic, be it from a tracker that reports seldom."""
+
 BEHIND_S = 60.0
 """Live maps are useless a minute late."""
 
@@ -92,7 +95,7 @@ async def _examine_redis(settings: DoctorSettings) -> list[Finding]:
             )
             findings += judge_server(await backlog.server_facts(), masked(redis.url))
             measured = await backlog.measure()
-            busy = await backlog.busy_streams(max(SILENT_S, measured.last_entry_age_s or 0.0))
+            busy = await backlog.busy_streams(BUSY_WITHIN_S)
             findings.append(judge_stream(redis.stream, measured, busy))
             groups, consumers = await backlog.groups(), await backlog.consumers()
             findings += judge_group(redis.group, measured, groups, consumers)
@@ -285,6 +288,8 @@ def judge_schema(faults: Sequence[str]) -> Finding:
 
 def _unreachable(check: str, variable: str, url: str, error: Unavailable | Refused) -> Finding:
     hint = f"check {variable}" if isinstance(error, Refused) else f"start it, or correct {variable}"
+    if error.reason == "hiredis-missing":
+        hint = "pip install 'redis[hiredis]'"
     return Finding(check, "fail", f"{url}: {error.sentence}", hint)
 
 
