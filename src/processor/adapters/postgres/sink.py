@@ -21,7 +21,7 @@ from typing import Any
 import asyncpg
 
 from processor.adapters.postgres import copy_format, statements
-from processor.adapters.postgres.changes import NOTHING, ChangedSpans, changed_spans
+from processor.adapters.postgres.changes import NOTHING, Note, changed_spans
 from processor.adapters.postgres.conflicts import Conflicts
 from processor.adapters.postgres.pool import STAGED, Session, session_of
 from processor.core.errors import Unavailable
@@ -94,20 +94,19 @@ class PostgresPositionSink:
     # Straight: True if all are stored, False if a key was stored before and so nothing is.
 
     async def _copy(self, session: Session, positions: Sequence[Position]) -> bool:
-        rows = copy_format.rows(positions)
+        rows, note = copy_format.rows(positions), self._note(positions)
         try:
             async with _transaction(session, session.opening.plain):
                 tag = await _copy_into(session, "public.positions", rows)
                 _verify(tag, positions)
-                await self._note_alone(session, positions)
+                await self._take_note(session, note)
         except asyncpg.UniqueViolationError:
             await session.execute("ROLLBACK")
             return False
         return True
 
     async def _insert(self, session: Session, positions: Sequence[Position]) -> bool:
-        note = self._note(positions)
-        arguments = *_arrays(positions), note.device_ids, note.from_ts, note.to_ts
+        arguments = *_arrays(positions), *self._note(positions)
         try:
             if session.opening.direct:
                 await session.execute(statements.INSERT_STRAIGHT, *arguments)
@@ -124,9 +123,10 @@ class PostgresPositionSink:
         self, session: Session, positions: Sequence[Position], by_copy: bool
     ) -> Sequence[Outcome]:
         opening = session.opening.staging if by_copy else session.opening.plain
+        rows = copy_format.rows(positions) if by_copy else b""
         async with _transaction(session, opening):
             if by_copy:
-                tag = await _copy_into(session, STAGED, copy_format.rows(positions))
+                tag = await _copy_into(session, STAGED, rows)
                 _verify(tag, positions)
                 met = await session.fetch(statements.INSERT_STAGED, len(positions))
             else:
@@ -141,16 +141,13 @@ class PostgresPositionSink:
     ) -> Sequence[Outcome]:
         """Note what was inserted and prove that the duplicates are there."""
         if not duplicates:
-            await self._note_alone(session, positions)
+            await self._take_note(session, self._note(positions))
             return [Outcome.INSERTED] * len(positions)
         inserted = [position for position in positions if position.key not in duplicates]
-        note = self._note(inserted)
         instants = [fixed_at for _, fixed_at in duplicates]
         stored = await session.fetch(
             statements.SETTLE,
-            note.device_ids,
-            note.from_ts,
-            note.to_ts,
+            *self._note(inserted),
             [device_id for device_id, _ in duplicates],
             instants,
             min(instants),
@@ -161,13 +158,12 @@ class PostgresPositionSink:
             raise _missing(len(positions), len(inserted), len(priorities))
         return [_outcome(position, priorities.get(position.key)) for position in positions]
 
-    async def _note_alone(self, session: Session, inserted: Sequence[Position]) -> None:
+    async def _take_note(self, session: Session, note: Note) -> None:
         if self._track_changes:
-            note = changed_spans(inserted)
-            await session.execute(statements.NOTE, note.device_ids, note.from_ts, note.to_ts)
+            await session.execute(statements.NOTE, *note)
 
-    def _note(self, inserted: Sequence[Position]) -> ChangedSpans:
-        return changed_spans(inserted) if self._track_changes else NOTHING
+    def _note(self, inserted: Sequence[Position]) -> Note:
+        return changed_spans(inserted).as_lines() if self._track_changes else NOTHING
 
 
 def _outcome(position: Position, stored_priority: int | None) -> Outcome:

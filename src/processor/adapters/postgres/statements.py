@@ -27,11 +27,14 @@ _INSERT = f"INSERT INTO public.positions ({_COLUMNS}) SELECT {_COLUMNS} FROM"
 
 
 def _note(device_ids: int, from_ts: int, to_ts: int) -> str:
+    # The parameters are texts, an element a line (`ChangedSpans.as_lines`).
+    devices, begins, ends = (
+        f"string_to_array(${number}::text, E'\\n')" for number in (device_ids, from_ts, to_ts)
+    )
     return f"""
         INSERT INTO processor.track_changes (kind, noted_at, device_ids, from_ts, to_ts)
-        SELECT 'fixes', now(), ${device_ids}::text[], ${from_ts}::timestamptz[],
-            ${to_ts}::timestamptz[]
-        WHERE cardinality(${device_ids}::text[]) > 0
+        SELECT 'fixes', now(), {devices}, {begins}::timestamptz[], {ends}::timestamptz[]
+        WHERE ${device_ids}::text <> ''
     """
 
 
