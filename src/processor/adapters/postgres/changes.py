@@ -20,11 +20,12 @@ class ChangedSpans:
         """Each column as a text, a line an element: no id holds a line break, for the decoder lets
         no control character pass. The driver looks at each element of an array several times; a
         note of 500 devices costs a tenth of that as three texts."""
-        return (
-            "\n".join(self.device_ids),
-            "\n".join(map(datetime.isoformat, self.from_ts)),
-            "\n".join(map(datetime.isoformat, self.to_ts)),
-        )
+        begins = list(map(datetime.isoformat, self.from_ts))
+        ends = [
+            begin if last is first else last.isoformat()
+            for begin, first, last in zip(begins, self.from_ts, self.to_ts, strict=True)
+        ]
+        return "\n".join(self.device_ids), "\n".join(begins), "\n".join(ends)
 
 
 Note = tuple[str, str, str]

@@ -143,7 +143,13 @@ class PostgresPositionSink:
         if not duplicates:
             await self._take_note(session, self._note(positions))
             return [Outcome.INSERTED] * len(positions)
-        inserted = [position for position in positions if position.key not in duplicates]
+        inserted: list[Position] = []
+        met: list[int] = []
+        for place, position in enumerate(positions):
+            if (position.device_id, position.fixed_at) in duplicates:
+                met.append(place)
+            else:
+                inserted.append(position)
         instants = [fixed_at for _, fixed_at in duplicates]
         stored = await session.fetch(
             statements.SETTLE,
@@ -154,9 +160,16 @@ class PostgresPositionSink:
             max(instants),
         )
         priorities = {(row[0], row[1]): row[2] for row in stored}
-        if len(inserted) + len(priorities) != len(positions):
+        if len(priorities) != len(met):
             raise _missing(len(positions), len(inserted), len(priorities))
-        return [_outcome(position, priorities.get(position.key)) for position in positions]
+        outcomes = [Outcome.INSERTED] * len(positions)
+        for place in met:
+            position = positions[place]
+            if position.priority == PANIC and priorities[position.key] < PANIC:
+                outcomes[place] = Outcome.CONFLICT
+            else:
+                outcomes[place] = Outcome.DUPLICATE
+        return outcomes
 
     async def _take_note(self, session: Session, note: Note) -> None:
         if self._track_changes:
@@ -164,14 +177,6 @@ class PostgresPositionSink:
 
     def _note(self, inserted: Sequence[Position]) -> Note:
         return changed_spans(inserted).as_lines() if self._track_changes else NOTHING
-
-
-def _outcome(position: Position, stored_priority: int | None) -> Outcome:
-    if stored_priority is None:
-        return Outcome.INSERTED
-    if position.priority == PANIC and stored_priority < PANIC:
-        return Outcome.CONFLICT
-    return Outcome.DUPLICATE
 
 
 def _arrays(positions: Sequence[Position]) -> Sequence[Sequence[object]]:

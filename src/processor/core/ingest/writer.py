@@ -54,7 +54,10 @@ class Writer:
             judged = list(zip(batch.firsts, verdicts, strict=True))
             records = []  # repeats of a refused record: nothing is stored under their key yet
             if batch.repeats:
-                by_key = {first.position.key: (first, verdict) for first, verdict in judged}
+                by_key = {
+                    (first.position.device_id, first.position.fixed_at): (first, verdict)
+                    for first, verdict in judged
+                }
                 for repeat in batch.repeats:
                     first, verdict = by_key[repeat.position.key]
                     if isinstance(verdict, Rejected):
