@@ -9,7 +9,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from processor.adapters.probes import STALE_S, ProbeServer, Readiness, application, listen
-from processor.core.notices import DependencyAnswered, DependencyRefused, GroupOpened, IngestStopped
+from processor.core.notices import (
+    DependencyAnswered,
+    DependencyRefused,
+    GroupOpened,
+    IngestStopped,
+    RetryScheduled,
+)
 
 CHECKS = {"ingest": ["stream", "stream-accepts", "ingest"], "other": ["other"]}
 
@@ -137,9 +143,20 @@ def test_a_refusal_lasts_until_the_dependency_answers(
     assert not readiness.ready("ingest")
 
 
+def test_work_that_has_to_wait_is_not_ready_though_the_server_answers(readiness: Readiness) -> None:
+    for check in CHECKS["ingest"]:
+        readiness.note(check, ok=True, lasting=True)
+    readiness.observe(RetryScheduled("stream", "read-only", "a lost race", 0.0))
+    assert readiness.ready("ingest"), "at once is no wait"
+    readiness.observe(RetryScheduled("stream", "full", "OOM: no letters are taken", 30.0))
+    readiness.note("stream", ok=True, said="answers")
+    assert not readiness.ready("ingest")
+    readiness.observe(DependencyAnswered("stream"))
+    assert readiness.ready("ingest")
+
+
 def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
     with listen("127.0.0.1", 0) as first:
-        first.listen()
         taken = first.getsockname()[1]
         with pytest.raises(OSError, match=f"METRICS_PORT {taken} on 127.0.0.1 cannot be had"):
             listen("127.0.0.1", taken)

@@ -26,6 +26,7 @@ from processor.core.notices import (
     GroupOpened,
     IngestStopped,
     Notice,
+    RetryScheduled,
 )
 
 STALE_S = 20.0
@@ -50,7 +51,7 @@ class Check:
 class Readiness:
     """Can each role work? A role is ready when each of its checks holds.
 
-    It is an Observer, too: that a role has started, or that a dependency refuses it for good, it
+    It is an Observer, too: that a role has started, or that a dependency keeps it waiting, it
     learns from the notices.
     """
 
@@ -70,7 +71,12 @@ class Readiness:
                 self.note("ingest", ok=True, said="reading", lasting=True)
             case IngestStopped():
                 self.note("ingest", ok=False, said="stopped", lasting=True)
-            case DependencyRefused(dependency, _, sentence):
+            case RetryScheduled(_, _, _, wait_s) if wait_s <= 0:
+                pass  # a lost race, tried again at once: it keeps nobody from working
+            case DependencyRefused(dependency, _, sentence) | RetryScheduled(
+                dependency, _, sentence
+            ):
+                # A server may answer the probe and refuse the work: a full one, or a replica.
                 self.note(f"{dependency}-accepts", ok=False, said=sentence, lasting=True)
             case DependencyAnswered(dependency):
                 self.note(f"{dependency}-accepts", ok=True, lasting=True)
@@ -133,7 +139,7 @@ def application(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket, before anything else is started; port 0 takes a free one.
+    """A listening socket, before anything else is started; port 0 takes a free one.
 
     Raises OSError with the sentence to show where the port is taken or the host is not ours.
     """
@@ -148,6 +154,8 @@ def listen(host: str, port: int) -> socket.socket:
         # Without it, a restart would find the port of its own past connections taken.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        # Now, and not when we serve: two processes may be bound to one port, and only one listens.
+        bound.listen(MOST_CONNECTIONS)
         bound.setblocking(False)
     except OSError as error:
         bound.close()
