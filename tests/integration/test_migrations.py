@@ -173,7 +173,7 @@ async def test_convert_without_timescale_says_what_to_do(postgres_url):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("DROP TABLE positions", "public.positions is missing: run `processor migrate`"),
+        ("DROP TABLE positions", "public.positions is missing, and its migration is on record"),
         (
             "ALTER TABLE positions ALTER altitude TYPE float8",
             "public.positions.altitude is double precision, and should be real",
@@ -190,6 +190,10 @@ async def test_convert_without_timescale_says_what_to_do(postgres_url):
         (
             "DROP INDEX positions_device_id_ts_key",
             "public.positions has no unique index on (device_id, ts)",
+        ),
+        (
+            "ALTER TABLE positions ALTER faulty DROP DEFAULT",
+            "public.positions.faulty should have a default",
         ),
         (
             "ALTER TABLE positions ADD theirs int NOT NULL",

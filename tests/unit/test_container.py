@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
+from pathlib import Path
 
 import asyncpg
 import pytest
 from dependency_injector import providers
 
+import processor
 from processor.adapters.memory.positions import MemoryPositionSink, MemoryTable
 from processor.adapters.memory.stream import (
     MemoryBacklog,
@@ -17,7 +20,7 @@ from processor.adapters.memory.stream import (
 from processor.adapters.redis.connection import connect
 from processor.core.ingest.consumer import Limits
 from processor.core.notices import InFlight, Notice
-from processor.entrypoints.container import CHECKS, Audience, IngestRole
+from processor.entrypoints.container import CHECKS, RETRY_REASONS, Audience, IngestRole
 from processor.entrypoints.reading import read
 from processor.entrypoints.settings import RunSettings
 
@@ -87,6 +90,19 @@ async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
     measured = await role.backlog().measure()
     assert (measured.lag, measured.pending, measured.dead_letters) == (0, 0, 1)
     assert b'position_writes_total{status="inserted"} 1.0' in role.metrics().exposition()[0]
+
+
+@pytest.mark.parametrize("folder", ["postgres", "redis"])
+def test_every_reason_in_the_source_is_a_series_from_the_start(folder: str) -> None:
+    dependency = {"postgres": "database", "redis": "stream"}[folder]
+    said = set()
+    for path in (Path(processor.__file__).parent / "adapters" / folder).glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        said |= set(re.findall(rf'"{dependency}",\s+"([a-z-]+)"', text))
+        said |= set(re.findall(r'(?:Passing|Divisible|Wrong|_Verdict)\(\s*"([a-z-]+)"', text))
+    assert len(said) > 10
+    # Raised before anything is counted: the connections cannot even be made.
+    assert said - {"url", "hiredis-missing"} <= set(RETRY_REASONS[dependency])
 
 
 async def test_the_settings_reach_the_loop(role: IngestRole) -> None:

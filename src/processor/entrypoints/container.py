@@ -53,14 +53,7 @@ RETRY_REASONS: Mapping[Dependency, Sequence[str]] = {
         }
         | {"connection", "timeout", "certificate"}
     ),
-    "database": sorted(
-        {
-            answer.reason
-            for answer in postgres_errors.BY_SQLSTATE.values()
-            if not isinstance(answer, postgres_errors.Guilty)
-        }
-        | {"connection", "timeout", "certificate"}
-    ),
+    "database": sorted(postgres_errors.REASONS),
 }
 """What may go wrong with whom, as the adapters' tables have it: each is a series from the start."""
 

@@ -105,13 +105,32 @@ BY_SQLSTATE: Mapping[str, Answer] = {
     "3D": CREDENTIALS,
     "3F": SCHEMA,
     "42": SCHEMA,
-    "42501": Wrong("privileges", "grant the role what deploy/roles.sql lists"),
+    "42501": Wrong("privileges", "grant the role what docs/OPERATIONS.md lists under Rights"),
     "42P05": BOUNCER,
     # the server's own bugs and broken disks
     "XX": Passing("internal", Pause.NONE),
     "XX001": CORRUPT,
     "XX002": CORRUPT,
 }
+
+CHUNK_DROPPED = "chunk-dropped"
+SCHEMA_CHANGED = "schema-changed"
+
+REASONS = frozenset(
+    found.reason for found in (*BY_SQLSTATE.values(), UNEXPECTED) if not isinstance(found, Guilty)
+) | {
+    CHUNK_DROPPED,
+    SCHEMA_CHANGED,
+    "certificate",
+    "connection",
+    "migration-changed",
+    "rows-missing",
+    "settings",
+    "timeout",
+    "timescale-missing",
+    "timescale-version",
+}
+"""Every reason that leaves this room in an Unavailable or a Refused: a closed set, for a label."""
 
 UNENCODABLE = "SQLSTATE 22000, found before sending: a value does not fit the type of its column"
 """Without the driver's own words, which repeat the value, and that may be a coordinate."""
@@ -122,7 +141,7 @@ CHUNK = re.compile(r"\b_hyper_\d+_\d+_chunk\b|\b_timescaledb_internal\b")
 def answer(sqlstate: str, message: str = "") -> Answer:
     """What to do about an SQLSTATE. Total: every string has an answer."""
     if sqlstate == "42P01" and CHUNK.search(message):
-        return Passing("chunk-dropped", Pause.NONE)
+        return Passing(CHUNK_DROPPED, Pause.NONE)
     for length in (5, 3, 2):
         if found := BY_SQLSTATE.get(sqlstate[:length]):
             return found
@@ -140,7 +159,7 @@ def translate(error: BaseException) -> Translated:
             return error
         case asyncpg.InvalidCachedStatementError():
             return Unavailable(
-                "database", "schema-changed", "the schema changed under us", Pause.NONE
+                "database", SCHEMA_CHANGED, "the schema changed under us", Pause.NONE
             )
         case asyncpg.DataError() if error.severity is None:  # the driver's, not the server's
             return Rejected(Reason.REFUSED_BY_DATABASE, UNENCODABLE)

@@ -138,8 +138,10 @@ async def session_of(pool: "asyncpg.Pool[Any]", *, timeout_s: float) -> AsyncIte
             raise Refused("database", "settings", "POSTGRES_URL cannot be used") from error
         try:
             yield session  # type: ignore[misc]  # asyncpg's proxy of it
-        except TimeoutError:
-            session.terminate()  # a cancelled COPY may hang: do not even say goodbye
+        except (TimeoutError, asyncpg.InternalServerError):
+            # A cancelled COPY may hang, and a backend that found a bug of its own (XX) is not asked
+            # again: do not even say goodbye.
+            session.terminate()
             raise
         finally:
             # A session in the middle of a transaction is rolled back on its way into the pool.

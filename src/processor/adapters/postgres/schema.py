@@ -46,6 +46,9 @@ TABLES: Mapping[str, Mapping[str, tuple[str, bool]]] = {
 }
 
 WITHOUT_DEFAULT = {"public.positions": {"attributes"}}
+# What we leave to the table to fill in: without a default each row would be refused, and each
+# refused row be taken for a bad record.
+WITH_DEFAULT = {"public.positions": {"ingested_at", "faulty"}, "processor.track_changes": {"id"}}
 UNIQUE = {"public.positions": "(device_id, ts)", "processor.track_changes": "(request_id)"}
 
 _COLUMNS = """
@@ -68,7 +71,7 @@ async def check_schema(url: str) -> Sequence[str]:
         for table, columns in TABLES.items():
             found = await connection.fetch(_COLUMNS, table)
             if not found:
-                faults.append(f"{table} is missing: run `processor migrate`")
+                faults.append(f"{table} is missing, and its migration is on record as applied")
                 continue
             faults += _column_faults(table, columns, {row["attname"]: row for row in found})
             faults += _index_faults(table, await connection.fetch(_INDEXES, table))
@@ -119,6 +122,8 @@ def _column_faults(
             faults.append(f"{table}.{name} should {'not ' if required else ''}allow NULL")
         elif row["atthasdef"] and name in WITHOUT_DEFAULT.get(table, ()):
             faults.append(f"{table}.{name} should have no default")
+        elif name in WITH_DEFAULT.get(table, ()) and not (row["atthasdef"] or row["identity"]):
+            faults.append(f"{table}.{name} should have a default")
     faults += [
         f"{table}.{name} is not ours, allows no NULL and has no default: no row could be written"
         for name, row in found.items()
