@@ -155,7 +155,7 @@ def test_wrong_passwords_are_said_and_not_shown(environ: dict[str, str], client:
     assert told.returncode == 1
     assert "hunter2" not in told.stdout + told.stderr
     findings = examine(environ, REDIS_URL=wrong)
-    assert findings["redis"]["next"] == "check REDIS_URL"
+    assert findings["redis"]["next"] == "redis-cli -u $REDIS_URL PING (check REDIS_URL)"
     findings = examine(environ, REDIS_URL=wrong.replace("hunter2", "right"))
     assert not failed(findings)
 

@@ -49,6 +49,10 @@ IDLE_S = 300.0
 OLDEST_REDIS = (6, 2)
 """XAUTOCLAIM came with 6.2."""
 
+REDIS = "redis-cli -u $REDIS_URL"
+PSQL = "psql $POSTGRES_URL"
+"""How what is to be typed next begins: the shell knows the password, and the screen need not."""
+
 
 @frozen
 class Finding:
@@ -112,25 +116,27 @@ def judge_server(facts: ServerFacts, url: str) -> Iterator[Finding]:
     if numbers and numbers < OLDEST_REDIS:
         yield Finding("redis", "fail", f"{url}: {version}", "upgrade to 6.2 or newer, or to Valkey")
     elif facts.role == "slave":
-        yield Finding("redis", "fail", f"{url} is a replica", "REDIS_URL must name the primary")
+        look = f"{REDIS} INFO replication (names the primary, which REDIS_URL must be)"
+        yield Finding("redis", "fail", f"{url} is a replica", look)
     else:
         yield Finding("redis", "ok", f"{url}: {version}")
     match facts.eviction:
         case None:
             yield Finding(
-                "redis eviction", "warn", "not told", "redis-cli CONFIG GET maxmemory-policy"
+                "redis eviction", "warn", "not told", f"{REDIS} CONFIG GET maxmemory-policy"
             )
         case policy if policy.startswith("allkeys"):
             yield Finding(
                 "redis eviction",
                 "fail",
                 f"{policy}: under memory pressure the whole stream is thrown away",
-                "redis-cli CONFIG SET maxmemory-policy noeviction",
+                f"{REDIS} CONFIG SET maxmemory-policy noeviction",
             )
         case policy:
             yield Finding("redis eviction", "ok", policy)
     if facts.append_only is None:
-        yield Finding("redis persistence", "warn", "not told", "redis-cli CONFIG GET appendonly")
+        look = f"{REDIS} CONFIG GET appendonly"
+        yield Finding("redis persistence", "warn", "not told", look)
     elif facts.append_only:
         yield Finding("redis persistence", "ok", "append-only file")
     else:
@@ -138,7 +144,7 @@ def judge_server(facts: ServerFacts, url: str) -> Iterator[Finding]:
             "redis persistence",
             "warn",
             "no append-only file: a restart loses what was not read yet",
-            "redis-cli CONFIG SET appendonly yes",
+            f"{REDIS} CONFIG SET appendonly yes",
         )
 
 
@@ -159,7 +165,7 @@ def judge_stream(stream: str, measured: BacklogMeasured, busy: Sequence[str]) ->
         "stream",
         "warn",
         f"{stream} {silence}, and no other telemetry:* stream has traffic",
-        "is the producer running, and on this server?",
+        f"{REDIS} XINFO STREAM {stream} (is the producer running, and on this server?)",
     )
 
 
@@ -169,18 +175,22 @@ def judge_group(
     groups: Sequence[Group],
     consumers: Sequence[Consumer],
 ) -> Iterator[Finding]:
-    """Is the group there, does it keep up, does somebody sit on entries?"""
+    """Is the group there, does it keep up, how far is trimming, does somebody sit on entries?"""
     if not any(each.name == group for each in groups):
         yield Finding("group", "warn", f"{group} does not exist yet", "processor run")
         return
-    behind = f"{measured.lag} entries, {show.span(measured.lag_s)} behind"
-    if measured.headroom_s is not None and measured.headroom_s < HEADROOM_S:
-        found = f"{group} is {behind}; trimming reaches it in {show.span(measured.headroom_s)}"
-        yield Finding("group", "fail", found, "start more instances: processor run")
+    headroom_s = measured.headroom_s
+    trimming = "is not near" if headroom_s is None else f"reaches it in {show.span(headroom_s)}"
+    found = (
+        f"{group} is {measured.lag} entries, {show.span(measured.lag_s)} behind; "
+        f"trimming {trimming}"
+    )
+    if headroom_s is not None and headroom_s < HEADROOM_S:
+        yield Finding("group", "fail", found, "processor run (one more instance)")
     elif measured.lag_s > BEHIND_S:
-        yield Finding("group", "warn", f"{group} is {behind}", "processor lag")
+        yield Finding("group", "warn", found, "processor lag")
     else:
-        yield Finding("group", "ok", f"{group}: {behind}")
+        yield Finding("group", "ok", found)
     stuck = [each for each in consumers if each.pending and each.idle_s > IDLE_S]
     if stuck:
         names = ", ".join(
@@ -188,7 +198,7 @@ def judge_group(
         )
         found = f"entries given to {names} are not acknowledged"
         yield Finding(
-            "pending", "warn", found, "any running instance takes them over: processor run"
+            "pending", "warn", found, "processor run (any running instance takes them over)"
         )
     else:
         yield Finding("pending", "ok", f"{measured.pending} entries being worked on")
@@ -197,7 +207,7 @@ def judge_group(
 def judge_dead_letters(stream: str, count: int) -> Finding:
     if not count:
         return Finding("dead letters", "ok", "none")
-    look = f"redis-cli XREVRANGE {stream}:dlq + - COUNT 3"
+    look = f"{REDIS} XREVRANGE {stream}:dlq + - COUNT 3"
     return Finding("dead letters", "warn", f"{count} in {stream}:dlq", look)
 
 
@@ -218,7 +228,8 @@ async def _examine_postgres(settings: DoctorSettings) -> list[Finding]:
             findings.append(judge_schema([fault for fault in faults if fault != told]))
     except (Unavailable, Refused) as error:
         if error.reason == "migration-changed":
-            findings.append(Finding("migrations", "fail", error.sentence, "git log -- migrations"))
+            look = f"{PSQL} -c 'TABLE processor.schema_migrations'"
+            findings.append(Finding("migrations", "fail", error.sentence, look))
         else:
             findings.append(_unreachable("postgres", "POSTGRES_URL", masked(url), error))
     return findings
@@ -227,9 +238,8 @@ async def _examine_postgres(settings: DoctorSettings) -> list[Finding]:
 def judge_database(found: Survey, url: str) -> Iterator[Finding]:
     """Is this a PostgreSQL that keeps what it has committed?"""
     if found.standby:
-        yield Finding(
-            "postgres", "fail", f"{url} is a standby", "POSTGRES_URL must name the primary"
-        )
+        look = f"{PSQL} -c 'TABLE pg_stat_wal_receiver' (names the primary)"
+        yield Finding("postgres", "fail", f"{url} is a standby", look)
     else:
         yield Finding("postgres", "ok", f"{url}: {found.version}")
     for name in ("fsync", "full_page_writes"):
@@ -240,7 +250,7 @@ def judge_database(found: Survey, url: str) -> Iterator[Finding]:
                 name,
                 "fail",
                 f"{found.settings[name]}: a power cut damages what was committed",
-                f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf()",
+                _alter_system(name),
             )
     commit = found.settings["synchronous_commit"]
     if commit == "off":
@@ -248,7 +258,7 @@ def judge_database(found: Survey, url: str) -> Iterator[Finding]:
             "synchronous_commit",
             "warn",
             "off; our own sessions set it on, others lose what they committed last",
-            "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf()",
+            _alter_system("synchronous_commit"),
         )
     else:
         yield Finding("synchronous_commit", "ok", commit)
@@ -257,10 +267,11 @@ def judge_database(found: Survey, url: str) -> Iterator[Finding]:
             "timescaledb",
             "warn",
             "not installed: positions is an ordinary table",
-            "CREATE EXTENSION timescaledb; then processor migrate --convert",
+            f"{PSQL} -c 'CREATE EXTENSION timescaledb' && processor migrate --convert",
         )
     elif fault := timescale_fault(found.timescale):
-        yield Finding("timescaledb", "fail", fault, "ALTER EXTENSION timescaledb UPDATE")
+        update = f"{PSQL} -X -c 'ALTER EXTENSION timescaledb UPDATE'"
+        yield Finding("timescaledb", "fail", fault, update)
     elif not found.hypertable:
         yield Finding(
             "timescaledb",
@@ -282,15 +293,24 @@ def judge_migrations(missing: Sequence[str]) -> Finding:
 def judge_schema(faults: Sequence[str]) -> Finding:
     """Do the tables have the columns, types and keys that we write by?"""
     if faults:
-        return Finding("schema", "fail", "; ".join(faults), "mend it by hand: migrations only add")
+        look = (
+            f"{PSQL} -c '\\d public.positions' -c '\\d processor.track_changes' (mend it by hand)"
+        )
+        return Finding("schema", "fail", "; ".join(faults), look)
     return Finding("schema", "ok", "columns, types and keys as they should be")
 
 
+def _alter_system(name: str) -> str:
+    return f"{PSQL} -c 'ALTER SYSTEM SET {name} = on' -c 'SELECT pg_reload_conf()'"
+
+
 def _unreachable(check: str, variable: str, url: str, error: Unavailable | Refused) -> Finding:
-    hint = f"check {variable}" if isinstance(error, Refused) else f"start it, or correct {variable}"
+    ask = f"{REDIS} PING" if check == "redis" else f"{PSQL} -c 'SELECT 1'"
+    mend = f"check {variable}" if isinstance(error, Refused) else f"start it, or correct {variable}"
+    look = f"{ask} ({mend})"
     if error.reason == "hiredis-missing":
-        hint = "pip install 'redis[hiredis]'"
-    return Finding(check, "fail", f"{url}: {error.sentence}", hint)
+        look = "pip install 'redis[hiredis]'"
+    return Finding(check, "fail", f"{url}: {error.sentence}", look)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
