@@ -14,7 +14,7 @@ from processor.entrypoints.reading import (
     read,
 )
 from processor.entrypoints.reference import env_example
-from processor.entrypoints.settings import GROUPS, LagSettings, RunSettings, doubts
+from processor.entrypoints.settings import GROUPS, LATER, LagSettings, RunSettings, doubts
 
 ENOUGH = {"REDIS_URL": "redis://localhost:6379/0", "POSTGRES_URL": "postgresql://localhost/rally"}
 DECLARED = [one for group in GROUPS for _, one in declarations(group)]
@@ -103,7 +103,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.process.roles == ("ingest",)
     assert settings.process.migrate
     assert settings.ingest.track_changes
-    assert not doubts(settings), "the defaults give no cause for doubt"
+    assert not doubts(settings, ENOUGH), "the defaults give no cause for doubt"
 
 
 def test_no_default_is_out_of_its_own_range() -> None:
@@ -211,9 +211,30 @@ def test_a_whole_number_is_ascii_digits_and_nothing_else(text: str) -> None:
 
 
 def test_a_claim_threshold_below_three_statement_timeouts_is_doubted() -> None:
-    (sentence,) = doubts(read(RunSettings, {**ENOUGH, "CLAIM_THRESHOLD_MS": "44999"}))
+    (sentence,) = doubts(read(RunSettings, {**ENOUGH, "CLAIM_THRESHOLD_MS": "44999"}), {})
     assert sentence.startswith("CLAIM_THRESHOLD_MS is 44999")
-    assert not doubts(read(RunSettings, {**ENOUGH, "CLAIM_THRESHOLD_MS": "45000"}))
+    assert not doubts(read(RunSettings, {**ENOUGH, "CLAIM_THRESHOLD_MS": "45000"}), {})
+
+
+def test_a_setting_of_a_later_version_is_doubted_instead_of_ignored() -> None:
+    environ = {**ENOUGH, "POSITIONS_DROP_AFTER": "30d", "STREAM_URL_FILE": "/x", "OTHERS": "x"}
+    told = doubts(read(RunSettings, environ), environ)
+    assert [sentence.partition(" ")[0] for sentence in told] == [
+        "STREAM_URL",
+        "POSITIONS_DROP_AFTER",
+    ]
+    assert not LATER.keys() & {one.variable for one in DECLARED}, "those are in this version"
+
+
+@pytest.mark.parametrize("several", ["a,b", "telemetry:teltonika:{0..15}"])
+def test_several_streams_are_refused_and_not_taken_for_a_name(several: str) -> None:
+    with pytest.raises(WrongSettings, match="no comma list and no range"):
+        read(RunSettings, {**ENOUGH, "REDIS_TELEMETRY_STREAM": several})
+
+
+def test_a_hash_tag_is_part_of_a_streams_name() -> None:
+    settings = read(RunSettings, {**ENOUGH, "REDIS_TELEMETRY_STREAM": "telemetry:{3}"})
+    assert settings.redis.stream == "telemetry:{3}"
 
 
 def test_the_example_is_a_valid_environment_and_names_everything() -> None:

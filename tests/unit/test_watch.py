@@ -13,7 +13,12 @@ from processor.adapters.metrics import Metrics
 from processor.adapters.probes import Readiness
 from processor.core.errors import Refused, Unavailable
 from processor.core.notices import BacklogMeasured, Notice, StreamSilent
-from processor.entrypoints.watch import watch_backlog, watch_dependency, watch_loop
+from processor.entrypoints.watch import (
+    drop_old_notes,
+    watch_backlog,
+    watch_dependency,
+    watch_loop,
+)
 
 START_MS = 1_800_000_000_000
 
@@ -161,6 +166,36 @@ async def test_while_the_server_is_away_nothing_is_measured_and_nothing_ends(
     assert ear.heard == []
     await clock.step()
     assert len(ear.heard) == 1
+
+
+async def test_old_notes_are_dropped_piece_by_piece_at_start_and_hourly_and_counted(
+    clock: SteppedClock, begin: Begin
+) -> None:
+    metrics = Metrics(version="1")
+    pieces: list[int | Exception] = [1000, 7, 0]
+
+    async def drop() -> int:
+        piece = pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def counted() -> bool:
+        return b"track_changes_dropped_total 1007.0" in metrics.exposition()[0]
+
+    await begin(drop_old_notes(drop, metrics, clock))
+    assert counted()
+    assert pieces == []
+    for failure in (
+        Unavailable("database", "connection", "away"),
+        Refused("database", "schema", "no table yet"),
+        Refused("database", "privileges", "may not"),
+    ):
+        pieces.append(failure)
+        await clock.step()
+        assert pieces == [], "tried, and not given up"
+    assert counted()
+    assert set(clock.slept) == {3_600.0}
 
 
 async def test_a_late_timer_is_a_stall_of_the_loop(clock: SteppedClock, begin: Begin) -> None:

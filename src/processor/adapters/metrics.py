@@ -135,6 +135,9 @@ class Metrics:
         )
         self._devices = self._gauge("device_state_size", "devices whose state is remembered")
         self._evicted = self._counter("device_state_evictions", "devices forgotten for room")
+        self._notes_dropped = self._counter(
+            "track_changes_dropped", "change notes that nobody took within 24 hours"
+        )
         self._ready = self._gauge("role_ready", "1 where the role can work", role=("ingest",))
         self._up = self._gauge(
             "dependency_up", "1 where it answered lately", dependency=("stream", "database")
@@ -204,6 +207,10 @@ class Metrics:
     def loop_late(self, seconds: float) -> None:
         """A timer of the event loop was late by so much."""
         self._loop_lag_s.observe(seconds)
+
+    def notes_dropped(self, count: int) -> None:
+        """So many change notes were dropped for their age."""
+        self._notes_dropped.inc(count)
 
     def watch_role(self, role: str, ready: Callable[[], bool]) -> None:
         """Ask `ready` whenever the metrics are read."""

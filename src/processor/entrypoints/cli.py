@@ -97,7 +97,7 @@ def run(*, fail_fast: bool) -> int:
 
 
 @processor.command()
-@click.option("--check", is_flag=True, help="Only say what is missing; exit 1 if anything is.")
+@click.option("--check", is_flag=True, help="Only say what would be done; exit 1 if anything.")
 @click.option("--convert", is_flag=True, help="Make the table a TimescaleDB hypertable.")
 def migrate(*, check: bool, convert: bool) -> int:
     """Bring the database's schema up to date."""

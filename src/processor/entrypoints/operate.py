@@ -9,6 +9,7 @@ import attrs
 import click
 
 from processor.adapters.postgres import migrations
+from processor.adapters.postgres.survey import survey
 from processor.adapters.redis.backlog import RedisBacklog
 from processor.adapters.redis.connection import connect
 from processor.adapters.system import SystemClock
@@ -32,17 +33,27 @@ def migrate(environ: Mapping[str, str], *, check: bool, convert: bool) -> int:
     """Apply what is missing, or only say it: exit 1 then, if anything is."""
     url = read(MigrateSettings, environ).postgres.url
     if check:
-        missing = asyncio.run(migrations.missing(url))
-        click.echo("\n".join(missing) if missing else "the schema is up to date")
-        return Exit.FAILED if missing else Exit.DONE
-    applied = asyncio.run(migrations.apply(url, say=lambda said: click.echo(said, err=True)))
+        return asyncio.run(_missing(url, convert=convert))
+    with show.working("applying migrations"):
+        applied = asyncio.run(migrations.apply(url, say=lambda said: click.echo(said, err=True)))
     click.echo("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
     if convert:
-        converted = asyncio.run(migrations.convert(url))
+        with show.working("moving the rows of positions into daily chunks; writers wait"):
+            converted = asyncio.run(migrations.convert(url))
         click.echo(
             "positions is a hypertable now" if converted else "positions was a hypertable before"
         )
     return Exit.DONE
+
+
+async def _missing(url: str, *, convert: bool) -> int:
+    """Say what `migrate` would do, and do nothing."""
+    missing = await migrations.missing(url)
+    click.echo("\n".join(missing) if missing else "the schema is up to date")
+    plain = convert and not (await survey(url)).hypertable
+    if plain:
+        click.echo("positions would become a hypertable")
+    return Exit.FAILED if missing or plain else Exit.DONE
 
 
 def lag(environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -117,11 +128,11 @@ def config(environ: Mapping[str, str], *, as_json: bool, example: bool) -> int:
             shown = one.default if value is None else one.kind.show(value)
             told[one.variable] = {"value": shown, "from": _origin(environ, one.variable)}
     if as_json:
-        show.json({"settings": told, "doubts": doubts(settings)})
+        show.json({"settings": told, "doubts": doubts(settings, environ)})
         return Exit.DONE
     rows = [(variable, each["value"], each["from"]) for variable, each in told.items()]
     show.table("settings in force", ("variable", "value", "from"), rows)
-    for sentence in doubts(settings):
+    for sentence in doubts(settings, environ):
         click.echo(sentence, err=True)
     return Exit.DONE
 

@@ -41,8 +41,8 @@ def env_example() -> str:
 def settings_table() -> str:
     """A row per setting, in Markdown."""
     rows = [
-        "| variable | type and range | default | meaning; why this default |",
-        "|---|---|---|---|",
+        "| variable | type and range | default | meaning | why this default |",
+        "|---|---|---|---|---|",
     ]
     for group in GROUPS:
         for _, one in declarations(group):

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from processor.adapters.postgres.errors import FAILURES
 from processor.adapters.postgres.errors import translate as translate_postgres
+from processor.adapters.postgres.old_changes import drop_old_changes
 from processor.adapters.postgres.pool import open_pool, probe
 from processor.adapters.redis.connection import connect, exchange
 from processor.adapters.redis.errors import translate as translate_redis
@@ -43,6 +44,10 @@ class Resources:
     async def ask_database(self) -> None:
         """Is PostgreSQL there? Raises Unavailable, Refused."""
         await probe(self.pool)
+
+    async def drop_old_changes(self) -> int:
+        """Drop some of the change notes that are too old; how many. Raises Unavailable, Refused."""
+        return await drop_old_changes(self.pool)
 
 
 async def open_resources(

@@ -66,7 +66,7 @@ def run(environ: Mapping[str, str], *, fail_fast: bool) -> int:
             service="processor",
             instance_id=instance_id,
         )
-        for sentence in [*doubts(settings), *([str(unlocked)] if unlocked else [])]:
+        for sentence in [*doubts(settings, environ), *([str(unlocked)] if unlocked else [])]:
             say("warning", "setting_doubtful", sentence=sentence)
         try:
             bound = listen(settings.process.http_host, settings.process.http_port)
@@ -131,6 +131,7 @@ async def _assemble(
             observer=role.observer(),
             clock=clock,
         ),
+        watch.drop_old_notes(resources.drop_old_changes, metrics, clock),
         watch.watch_loop(metrics, clock),
     ]
     return Service(settings, role, http, beside, resources.pool.terminate, fail_fast=fail_fast)
@@ -252,12 +253,16 @@ class Service:
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """The answer, waited for while the server is away. A refusal passes."""
         patience: Patience = self._role.patience()
+        failed: Unavailable | None = None
         while True:
             try:
                 answer = await call()
             except Unavailable as error:
+                failed = error
                 await patience.wait_out(error)
             else:
+                if failed:
+                    patience.answered(failed.dependency)
                 return answer
 
     async def _stop(self, work: "asyncio.Task[None]", signals: Signals) -> None:

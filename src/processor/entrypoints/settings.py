@@ -5,6 +5,7 @@ asks for `processor lag` need not know a password of PostgreSQL. The `why` of a 
 the declaration, because a number whose reason is lost is a number that nobody dares to change.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
@@ -14,7 +15,11 @@ from processor.entrypoints.reading import Flag, Name, OneOf, SomeOf, Url, Whole,
 DAY_MS = 86_400_000
 
 INSTANCE = Name(64, r"[A-Za-z0-9._-]+", "letters, digits, dot, dash, underscore")
-STREAM = Name(256, r"(?:(?![,])[!-~])+", "printable ASCII without blanks or commas (one stream)")
+STREAM = Name(
+    256,
+    r"(?:(?!,|\{[0-9]+\.\.)[!-~])+",
+    "printable ASCII without blanks; one stream, no comma list and no range {0..15}",
+)
 
 
 @frozen
@@ -286,6 +291,14 @@ class LagSettings:
     redis: RedisSettings
 
 
+LATER = {
+    "STREAM_URL": "the stream is read from REDIS_URL",
+    "DEAD_LETTER_AFTER": "an entry that ends the process each time is not set aside",
+    "POSITIONS_COMPRESS_AFTER": "nothing is compressed",
+    "POSITIONS_DROP_AFTER": "nothing is dropped",
+}
+"""Settings of ingest that a later version will have: what this one does whatever they say."""
+
 GROUPS: tuple[type[Any], ...] = (
     LogSettings,
     RedisSettings,
@@ -295,14 +308,18 @@ GROUPS: tuple[type[Any], ...] = (
 )
 
 
-def doubts(settings: RunSettings) -> list[str]:
+def doubts(settings: RunSettings, environ: Mapping[str, str]) -> list[str]:
     """What is allowed and yet probably not meant, a sentence each."""
+    sentences = [
+        f"{variable} is set and not in this version yet: {instead}"
+        for variable, instead in LATER.items()
+        if environ.get(variable, "").strip() or environ.get(f"{variable}_FILE", "").strip()
+    ]
     longest_write_ms = 3 * settings.postgres.statement_timeout_ms
     if settings.ingest.claim_idle_ms < longest_write_ms:
-        sentence = (
+        sentences.append(
             f"CLAIM_THRESHOLD_MS is {settings.ingest.claim_idle_ms}, less than three times "
             f"POSTGRES_STATEMENT_TIMEOUT_MS ({longest_write_ms}): entries that a slow instance "
             "still works on may be taken over and written twice over (harmless, but wasted)"
         )
-        return [sentence]
-    return []
+    return sentences

@@ -6,6 +6,7 @@ pipe it is one line per row, cells separated by tabs, so that `cut` and `grep` w
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
@@ -29,6 +30,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         # Text, not markup: a stream's name may hold brackets.
         shown.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     Console(highlight=False).print(shown)
+
+
+def working(what: str) -> AbstractContextManager[object]:
+    """At a terminal, something moves while this lasts: work whose end nobody can foresee."""
+    console = Console(stderr=True, highlight=False)
+    return console.status(what) if console.is_terminal else nullcontext()
 
 
 def json(value: Any) -> None:

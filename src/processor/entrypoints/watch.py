@@ -2,6 +2,7 @@
 
 The lesson of the silent seven hours is in here. A stream without entries looks healthy to whoever
 only asks whether reading works, so silence is said, together with the streams that do have traffic.
+And whoever passes by regularly also takes out what is too old.
 """
 
 import asyncio
@@ -22,6 +23,9 @@ ANSWER_WITHIN_S = 3.0
 
 REPEAT_S = 60.0
 """Silence that lasts is said once a minute."""
+
+DROP_EVERY_S = 3_600.0
+"""What is dropped after a day may as well be dropped after a day and an hour."""
 
 BEAT_S = 0.25
 """A stall shorter than this may fall between two beats; over a minute, none of a size does."""
@@ -79,12 +83,37 @@ async def watch_backlog(
             if age_s is not None and age_s < silence_s:
                 said_s = None
             elif said_s is None or clock.elapsed() - said_s >= REPEAT_S:
-                said_s = clock.elapsed()
                 busy = await backlog.busy_streams(silence_s)
                 observer.observe(StreamSilent(stream, age_s, list(busy)))
+                said_s = clock.elapsed()
         except (Unavailable, Refused):
             pass
         await clock.sleep(PERIOD_S)
+
+
+async def drop_old_notes(
+    drop: Callable[[], Awaitable[int]], metrics: Metrics, clock: Clock
+) -> None:
+    """Drop change notes that are too old, at start and from time to time, for ever, and count them.
+
+    `drop` drops some of them and tells how many; raises Unavailable or Refused. One that fails is
+    tried again the next time: nothing waits for it.
+    """
+    while True:
+        count = 0
+        try:
+            while dropped := await drop():
+                metrics.notes_dropped(dropped)
+                count += dropped
+        except Unavailable as error:
+            say("debug", "track_changes_not_dropped", sentence=error.sentence)
+        except Refused as error:
+            # Before the very first migration there is no table; the service has said that by then.
+            level = "debug" if error.reason == "schema" else "warning"
+            say(level, "track_changes_not_dropped", sentence=error.sentence)
+        if count:
+            say("info", "track_changes_dropped", count=count)
+        await clock.sleep(DROP_EVERY_S)
 
 
 async def watch_loop(metrics: Metrics, clock: Clock) -> None:
