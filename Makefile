@@ -85,6 +85,10 @@ sim: $(DEV_READY) ## the loop under seeded faults: make sim SEEDS=5000, or SEED=
 demo: $(RUN_READY) ## a recorded track through the whole service, on this machine
 	@$(BIN)/processor demo $(DEMO)
 
+.PHONY: reference
+reference: $(DEV_READY) ## .env.example and the tables of docs/OPERATIONS.md, written from the code
+	@$(BIN)/processor reference .
+
 .PHONY: clean
 clean: ## forget what was made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
