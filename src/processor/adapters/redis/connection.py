@@ -139,7 +139,10 @@ def _settings(
     kind = SSLConnection if url.startswith("rediss://") else Connection
     if "path" in said:
         raise Refused("stream", "url", "REDIS_URL: redis:// or rediss:// with a host is needed")
-    settings = {k: v for k, v in said.items() if k in OF_THE_URL or k.startswith("ssl_")}
+    settings: dict[str, Any] = {}
+    if kind is SSLConnection:  # a certificate is judged unless the URL says otherwise
+        settings = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    settings |= {k: v for k, v in said.items() if k in OF_THE_URL or k.startswith("ssl_")}
     return kind, settings | {
         "client_name": name,
         "protocol": 2,

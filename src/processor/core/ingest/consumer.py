@@ -94,6 +94,8 @@ class Ingest:
         self._observer = observer
         self._limits = limits
         self._patience = Patience(clock, chance, observer)
+        # Of its own: a server that takes reads and refuses dead letters has not recovered.
+        self._letters_patience = Patience(clock, chance, observer)
         self._writer = Writer(sink, self._patience, clock, observer)
         self._ledger = Ledger(limits.in_flight)
         self._queue: deque[Entry] = deque()
@@ -121,6 +123,7 @@ class Ingest:
         self._stopping = True
         self._opened.set()
         self._patience.stop()
+        self._letters_patience.stop()
 
     # -- in: read, resume, claim ------------------------------------------------------------
 
@@ -226,6 +229,7 @@ class Ingest:
         except (Unavailable, Refused):
             # Raised only while we are stopping: what is in hand stays pending for the next life.
             assert self._stopping
+            await self._wake()  # whoever waits for room waits in vain
 
     async def _next(self) -> Sequence[Entry]:
         async with self._changed:
@@ -245,7 +249,7 @@ class Ingest:
         # 4. acknowledge what is durable; bad records do not make their good neighbours wait
         await self._settle([r.entry.id for r in (*written.inserted, *written.duplicate)])
         if letters:
-            await self._patience.persist("stream", lambda: self._dead_letters.send(letters))
+            await self._letters_patience.persist("stream", lambda: self._dead_letters.send(letters))
             self._observer.observe(DeadLettersSent(Counter(x.cause.reason for x in letters)))
             await self._settle([letter.entry.id for letter in letters])
 
