@@ -86,10 +86,10 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.redis.group == "processor"
     assert settings.ingest.read_count == 1_000
     assert settings.ingest.read_wait_ms == 2_000
-    assert settings.ingest.write_count == 1_000
-    assert settings.ingest.writers == 2
+    assert settings.ingest.write_count == 2_000
+    assert settings.ingest.writers == 3
     assert settings.ingest.in_flight == 10_000
-    assert settings.pool_size == 3
+    assert settings.pool_size == 4
     assert settings.postgres.statement_timeout_ms == 15_000
     assert settings.ingest.devices == 100_000
     assert settings.ingest.clock_ahead_ms == 60_000
