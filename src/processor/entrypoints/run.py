@@ -43,7 +43,7 @@ FAIL_FAST_S = 30.0
 COLLECT_AFTER = (50_000, 20, 50)
 """New objects before the collector looks for cycles. A read of 1000 entries makes thousands of
 lists and dicts that live for milliseconds and form none; Python's default, 700, looks at all that
-is in flight dozens of times a read, and costs a sixth of the client's CPU (measured)."""
+is in flight again and again (measured once, noisily: a sixth of the client's CPU)."""
 
 ABANDON_S = 1.0
 """A task that was cancelled ends within this, or is left behind: a driver may hang in it."""
