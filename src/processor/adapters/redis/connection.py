@@ -6,7 +6,7 @@ retried here: whoever called knows what is safe to repeat.
 
 `connect` gives an ordinary client, for commands that answer at once. `Wire` is one connection for
 one question at a time, below redis-py's response callbacks: those cost more than reading the
-entries does (docs/PERFORMANCE.md), and a blocking read wants a line of its own anyway.
+entries does, and a blocking read wants a line of its own anyway.
 """
 
 import asyncio
