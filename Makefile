@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
+PAGE_READY := src/processor/adapters/websocket/page/vendor/maplibre-gl.js
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help
@@ -22,11 +23,19 @@ $(BIN)/python:
 	  || { rm -rf $(VENV); echo 'Python is here but its venv module is not: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
 
 # What the demo runs on comes first and alone, so that the first picture comes soon.
-$(RUN_READY): requirements/demo.lock requirements/build.lock pyproject.toml | $(BIN)/python
+$(RUN_READY): requirements/demo.lock requirements/build.lock pyproject.toml | $(BIN)/python $(PAGE_READY)
 	@echo 'installing what processor runs on ...'
 	@$(PIP) install --require-hashes -r requirements/demo.lock -r requirements/build.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# The live page's map library: fetched by version and checksum, never committed.
+$(PAGE_READY): requirements/page.lock requirements/unpack_page.py | $(BIN)/python
+	@echo 'fetching the map library ...'
+	@rm -rf $(VENV)/page
+	@$(PIP) download --no-deps --require-hashes --dest $(VENV)/page -r requirements/page.lock
+	@$(BIN)/python requirements/unpack_page.py $(VENV)/page/*.whl $(@D)
+	@rm -rf $(VENV)/page
 
 $(DEV_READY): requirements/dev.lock $(RUN_READY)
 	@echo 'installing the development tools ...'
@@ -64,7 +73,7 @@ imports: $(DEV_READY) ## the layers of the house
 
 .PHONY: unit
 unit: $(DEV_READY) ## the tests that need no server
-	@$(BIN)/pytest -q tests/unit tests/machines tests/contracts -m 'not redis and not postgres and not timescale and not slow'
+	@$(BIN)/pytest -q tests/unit tests/machines tests/contracts -m 'not redis and not postgres and not timescale and not directus and not browser and not slow'
 
 .PHONY: check
 check: lint types imports unit ## what each commit passes; under a minute
@@ -76,6 +85,14 @@ test: $(DEV_READY) ## the whole suite, on real servers
 .PHONY: timescale
 timescale: $(DEV_READY) ## TimescaleDB for the tests: fetched once, into a cache folder
 	@.ci/timescale $(BIN)/python
+
+.PHONY: directus
+directus: $(DEV_READY) ## Directus for the tests: fetched once, into a cache folder
+	@.ci/directus $(BIN)/python
+
+.PHONY: schema
+schema: $(DEV_READY) ## schema/snapshot.yaml and schema/extra.sql, written from schema/tables.sql
+	@$(BIN)/python schema/generate.py schema
 
 .PHONY: sim
 sim: $(DEV_READY) ## the loop under seeded faults: make sim SEEDS=5000, or SEED=25 to replay one
@@ -91,7 +108,7 @@ reference: $(DEV_READY) ## .env.example and the tables of docs/OPERATIONS.md, wr
 
 .PHONY: clean
 clean: ## forget what was made
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	@rm -rf $(VENV) $(dir $(PAGE_READY)) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
 .PHONY: bench
 bench: $(DEV_READY) ## the pipeline, its bound and two peers, measured (six minutes); BENCH=--quick
@@ -100,3 +117,7 @@ bench: $(DEV_READY) ## the pipeline, its bound and two peers, measured (six minu
 .PHONY: profile
 profile: $(DEV_READY) ## where the processor spends its time under a full stream
 	@$(BIN)/python -m bench.hotspots $(PROFILE)
+
+.PHONY: bench-live
+bench-live: $(DEV_READY) ## the fan-out to browsers, its bound and two peers, measured; BENCH=--quick
+	@$(BIN)/python -m bench.live $(BENCH)

@@ -9,9 +9,19 @@
 - `own_redis`, `own_postgres`, `own_timescale`, `own_database` (on both): a durable server of the
   test's own, with `.url`, `stop()`, `start()`, `kill()`, `pause()`, `resume()`
   (processor.entrypoints.demo.process.Server). Only these may be harmed.
+- `business_url`: a fresh TimescaleDB database with schema/tables.sql, for which no Directus is
+  needed; processor.entrypoints.demo.office.RallyOffice fills it.
+- `directus`: the session's Directus (processor.entrypoints.demo.directus) with `.url` and
+  `.database_url`; people and rows are unique and stay. `own_directus`: a second process of the
+  same installation, where the same sessions hold; only this one may be stopped, killed, paused.
+- `rally`: in that installation two organisations with an event each and a person each, who sees
+  the event of their own organisation alone; an entry with a device in both (class Rally).
+- `chromium`: how Playwright starts a browser: `playwright.chromium.launch(**chromium)`.
 
-**Markers** `redis`, `postgres`, `timescale` come by themselves with the fixtures. A suite that
-judges memory and real adapters alike asks for its server lazily, and marks the parameter:
+**Markers** `redis`, `postgres`, `timescale`, `directus`, `browser` come by themselves with the
+fixtures.
+A suite that judges memory and real adapters alike asks for its server lazily, and marks the
+parameter:
 
     @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
     def source(request, stream_name):
@@ -21,20 +31,22 @@ judges memory and real adapters alike asks for its server lazily, and marks the 
 
 **Which server**, in this order: TEST_REDIS_URL, TEST_POSTGRES_URL, TEST_TIMESCALE_URL; a Docker
 daemon that answers; programs of this machine; the embedded wheels (TimescaleDB: make timescale).
+Directus is always our own (make directus), for tests suspend its users and take it down; it lives
+on TimescaleDB, or on PostgreSQL where there is none.
 What is missing skips its tests and says what to install; on CI (CI=true) it fails them, and
 there any other skip fails the run too.
 """
 
-import asyncio
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -43,7 +55,9 @@ import hypothesis
 import pytest
 import redis
 
-from processor.entrypoints.demo import programs
+from processor.entrypoints.demo import programs, sql
+from processor.entrypoints.demo.directus import SCHEMA, Directus, Person
+from processor.entrypoints.demo.office import Device, RallyOffice
 from processor.entrypoints.demo.process import Server
 from processor.entrypoints.demo.programs import Programs
 from processor.entrypoints.demo.servers import Postgres, Valkey
@@ -107,6 +121,8 @@ FIXTURES = {
     "redis": {"redis_url", "own_redis"},
     "postgres": {"postgres_url", "own_postgres"},
     "timescale": {"timescale_url", "own_timescale"},
+    "directus": {"directus"},
+    "browser": {"chromium"},
 }
 
 BOTH_DATABASES = [
@@ -147,7 +163,7 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 @pytest.fixture
 def timescale_url(timescale_server: str) -> Iterator[str]:
     with _fresh_database(timescale_server) as url:
-        _sql(url, "CREATE EXTENSION timescaledb")
+        sql.execute(url, "CREATE EXTENSION timescaledb")
         yield url
 
 
@@ -175,7 +191,7 @@ def own_postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def own_timescale() -> Iterator[Postgres]:
     with _own("timescale") as server:
-        _sql(server.url, "CREATE EXTENSION timescaledb")
+        sql.execute(server.url, "CREATE EXTENSION timescaledb")
         yield server
 
 
@@ -183,6 +199,69 @@ def own_timescale() -> Iterator[Postgres]:
 def own_database(request: pytest.FixtureRequest) -> Postgres:
     fixture = {"plain": "own_postgres", "timescale": "own_timescale"}[request.param]
     return request.getfixturevalue(fixture)
+
+
+# -------------------------------------------------------------------------- the business, Directus
+
+
+@pytest.fixture
+def business_url(timescale_url: str) -> str:
+    sql.execute(timescale_url, (SCHEMA / "tables.sql").read_text(encoding="utf-8"))
+    return timescale_url
+
+
+@pytest.fixture
+def own_directus(directus: Directus) -> Iterator[Directus]:
+    with Directus(directus.database_url, secret=directus.secret) as server:
+        yield server
+
+
+@attrs.frozen
+class Rally:
+    """`event` is of `organization`, `other_event` of `other_organization`; the ids are texts.
+
+    `entry` of the event has `device`, `other_entry` of the other event `other_device`. `member`
+    belongs to the one organisation, `outsider` to the other, `admin` may everything. `office`
+    enters more, `directus` logs in, logs out and suspends.
+    """
+
+    directus: Directus
+    office: RallyOffice
+    organization: str
+    other_organization: str
+    event: str
+    other_event: str
+    entry: str
+    other_entry: str
+    device: Device
+    other_device: Device
+    member: Person
+    outsider: Person
+    admin: Person
+
+
+@pytest.fixture
+def rally(directus: Directus) -> Rally:
+    office = RallyOffice(directus.database_url)
+    organizations = [office.organization(name) for name in ("Our club", "Another club")]
+    people = [directus.person() for _ in organizations]
+    for organization, person in zip(organizations, people, strict=True):
+        office.admit(organization, person.id)
+    events = [office.event(organization) for organization in organizations]
+    entries = [office.entry(event) for event in events]
+    devices = [office.device() for _ in entries]
+    for entry, device in zip(entries, devices, strict=True):
+        office.fit(entry, device)
+    return Rally(
+        directus,
+        office,
+        *organizations,
+        *events,
+        *entries,
+        *devices,
+        *people,
+        admin=directus.administrator,
+    )
 
 
 # ------------------------------------------------------------------------- servers of the session
@@ -205,6 +284,33 @@ def postgres_server(pytestconfig: pytest.Config) -> Iterator[str]:
 def timescale_server(pytestconfig: pytest.Config) -> Iterator[str]:
     with _served("timescale", pytestconfig) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def directus(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Directus]:
+    found = _or_skip(programs.directus(), "no Directus: make directus")
+    with_timescale = (
+        KINDS["timescale"].variable in os.environ or programs.timescale() or _docker_answers()
+    )
+    database = "timescale_server" if with_timescale or ON_CI else "postgres_server"
+    with _fresh_database(request.getfixturevalue(database)) as url:
+        if database == "timescale_server":
+            sql.execute(url, "CREATE EXTENSION timescaledb")
+        with Directus(url, found) as server:
+            pytestconfig.stash.setdefault(chosen_key, {})["directus"] = found.about
+            yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> dict[str, Any]:
+    """The browser of this machine: Debian's package, not one that Playwright would fetch."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    quiet = ["background-networking", "component-update", "quic", "sync"]
+    arguments = ["--no-first-run", *(f"--disable-{each}" for each in quiet)]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # which root cannot have
+    program = _or_skip(path, "no Chromium: apt install chromium")
+    return {"executable_path": program, "args": arguments}
 
 
 @contextmanager
@@ -232,11 +338,17 @@ def _own(name: str) -> Iterator[Server]:
 
 
 def _found(kind: Kind) -> Programs:
-    found = kind.find()
+    return _or_skip(kind.find(), kind.hint)
+
+
+Found = TypeVar("Found")
+
+
+def _or_skip(found: Found | None, hint: str) -> Found:
     if found is None and ON_CI:
-        pytest.fail(kind.hint, pytrace=False)
+        pytest.fail(hint, pytrace=False)
     if found is None:
-        pytest.skip(kind.hint)
+        pytest.skip(hint)
     return found
 
 
@@ -281,7 +393,7 @@ def _answers(url: str) -> bool:
             with redis.Redis.from_url(url, protocol=2) as client:
                 client.ping()
         else:
-            _sql(url, "SELECT 1")
+            sql.execute(url, "SELECT 1")
     except (OSError, redis.RedisError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
     return True
@@ -291,26 +403,9 @@ def _answers(url: str) -> bool:
 def _fresh_database(server_url: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     # template0: TimescaleDB's launcher looks into template1, and a template must be left alone.
-    _sql(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
+    sql.execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
     yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
-    _sql(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-def _sql(url: str, statement: str) -> None:
-    async def execute() -> None:
-        connection = await asyncpg.connect(url, timeout=30)
-        try:
-            await connection.execute(statement, timeout=60)
-        finally:
-            await connection.close()
-
-    _wait_for(execute)
-
-
-def _wait_for(work: Callable[[], Awaitable[None]]) -> None:
-    # In a thread of its own: a fixture may be asked for by a test whose loop is running.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(work())).result()
+    sql.execute(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 # ------------------------------------------------------------------------------ markers and counts

@@ -3,7 +3,7 @@
 A server has a scratch folder for data and log, and a port that it keeps over restarts. Started by
 root it runs as nobody, as PostgreSQL demands. On Linux the kernel ends it when its parent dies,
 and what that leaves the next start removes (scratch.py). What distinguishes one server from
-another, its command line and how it says that it is ready, is in servers.py.
+another, its command line and how it says that it is ready, is in servers.py and directus.py.
 """
 
 import os
@@ -175,13 +175,17 @@ class Server(ABC):
     def _prepare(self) -> None:  # noqa: B027 - Valkey has nothing to prepare
         """Make what has to be in the data folder before the first start."""
 
+    def _environment(self) -> Mapping[str, str]:
+        """What the server's processes find in their environment."""
+        return {name: text for name, text in os.environ.items() if name[:2] != "PG"}
+
     def _start_on_a_free_port(self) -> None:
         for tries_left in reversed(range(PORT_TRIES)):
             self.port = free_port()
             try:
                 self.start()
             except NotStarted as error:
-                if "Address already in use" not in str(error) or not tries_left:
+                if "already in use" not in str(error) or not tries_left:
                     raise
                 (self._folder / "log").unlink()
             else:
@@ -203,7 +207,7 @@ class Server(ABC):
             return subprocess.Popen(  # noqa: S603 - a program that programs.py found
                 [*leash(), *command],
                 cwd=self._data,  # which also is how scratch.py knows it
-                env={name: text for name, text in os.environ.items() if name[:2] != "PG"},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -16,6 +16,9 @@ POSTGRES_MAJOR_MIN = 14
 
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 
+# Of schema/ and .ci/npm/, too. Version 12 refuses row rules where it has no licence.
+DIRECTUS_VERSION = "11.17.4"
+
 
 @attrs.frozen
 class Programs:
@@ -80,13 +83,30 @@ def timescale() -> Programs | None:
     return None
 
 
+def directus() -> Programs | None:
+    """Directus and the Node that runs it, `node`: what `make directus` installed."""
+    current = directus_cache() / DIRECTUS_VERSION
+    if not (current / "node").exists():
+        return None
+    return Programs(current.resolve(), f"Directus {DIRECTUS_VERSION}, make directus")
+
+
 def timescale_cache() -> Path:
-    """Where `make timescale` keeps what it unpacked; .ci/timescale decides in the same way."""
+    """Where `make timescale` keeps what it unpacked."""
+    return _cache() / "timescaledb"
+
+
+def directus_cache() -> Path:
+    """Where `make directus` keeps what it installed, by version."""
+    return _cache() / "directus"
+
+
+def _cache() -> Path:
     if cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(cache) / "rally-processor" / "timescaledb"
+        return Path(cache) / "rally-processor"
     # root's home is closed to others, and the server root starts is one of the others.
     cache_home = Path("/var/cache") if os.getuid() == 0 else Path.home() / ".cache"
-    return cache_home / "rally-processor" / "timescaledb"
+    return cache_home / "rally-processor"
 
 
 def _package(name: str) -> list[Path]:

@@ -25,7 +25,7 @@ from pathlib import Path
 # (see servers.py) could not reach its own data; and the next start must find the same place.
 ROOMS = Path("/tmp") / f"rally-processor-{os.getuid()}"  # noqa: S108 - checked in _rooms
 
-SERVERS = frozenset({"initdb", "postgres", "redis-server", "valkey-server"})
+SERVERS = frozenset({"initdb", "node", "postgres", "redis-server", "valkey-server"})
 
 GONE_WITHIN_S = 10.0  # a process that was sent SIGKILL outlives it only while the disk is stuck
 
