@@ -6,14 +6,17 @@ ARG PYTHON=3.13
 FROM python:${PYTHON}-slim AS build
 WORKDIR /build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-COPY requirements/service.lock requirements/build.lock requirements/
+COPY requirements/service.lock requirements/build.lock requirements/page.lock requirements/unpack_page.py requirements/
 RUN python -m venv /opt/processor \
  && /opt/processor/bin/pip install --require-hashes -r requirements/service.lock \
- && pip install --require-hashes -r requirements/build.lock
+ && pip install --require-hashes -r requirements/build.lock \
+ && pip download --no-deps --require-hashes --dest page -r requirements/page.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
+COPY schema schema
 COPY src src
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+RUN python requirements/unpack_page.py page/*.whl src/processor/adapters/websocket/page/vendor \
+ && pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && /opt/processor/bin/pip install --no-deps dist/*.whl \
  && /opt/processor/bin/pip uninstall --yes pip
 
@@ -25,7 +28,7 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin proc
 COPY --from=build /opt/processor /opt/processor
 ENV PATH=/opt/processor/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
-EXPOSE 9090
+EXPOSE 8081 9090
 STOPSIGNAL SIGTERM
 # /healthz answers while the event loop turns, whatever Redis and PostgreSQL do. Whoever moves
 # METRICS_PORT moves this with it.

@@ -68,6 +68,7 @@ def _processor(target: Target, batch: int | None, duplicates: bool) -> Start:
     environment = {
         "REDIS_URL": target.redis,
         "POSTGRES_URL": target.postgres,
+        "ROLES": "ingest",
         "REDIS_TELEMETRY_STREAM": target.stream,
         "REDIS_CONSUMER_GROUP": target.group,
         "INSTANCE_ID": "bench",
@@ -77,7 +78,7 @@ def _processor(target: Target, batch: int | None, duplicates: bool) -> Start:
     return Start([str(Path(sys.executable).parent / "processor"), "run"], environment)
 
 
-def _processor_missing() -> str | None:
+def processor_missing() -> str | None:
     command = [str(Path(sys.executable).parent / "processor"), "run", "--help"]
     return _said(command, "processor run does not start")
 
@@ -94,16 +95,21 @@ def _node_tuned(target: Target, batch: int | None, duplicates: bool) -> Start:
     return Start([*start.command, "--tuned"])
 
 
-def _node_missing() -> str | None:
+def npm_installed(folder: Path) -> str | None:
+    """The packages that the lock in `folder` names are there, or why they cannot be."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             return f"no {program} on this machine"
-    done = NODE / "node_modules" / ".package-lock.json"
-    lock = NODE / "package-lock.json"
+    done = folder / "node_modules" / ".package-lock.json"
+    lock = folder / "package-lock.json"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return None
-    npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(NODE)]
+    npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
     return _said(npm, "npm ci failed")
+
+
+def _node_missing() -> str | None:
+    return npm_installed(NODE)
 
 
 FASTSTREAM = HERE / "peers" / "faststream"
@@ -152,7 +158,7 @@ def _said(command: list[str], what: str) -> str | None:
     return f"{what}: {lines[-1][:160]}"
 
 
-PROCESSOR = Subject("processor", "processor", (None,), _processor, _processor_missing)
+PROCESSOR = Subject("processor", "processor", (None,), _processor, processor_missing)
 BOUND = Subject("bound", "the bound", (1000,), _bound)
 NAIVE = Subject("naive", "naive loop", (1000,), _naive)
 NODE_PEER = Subject("node", "Node worker", (100, 1000), _node, _node_missing)

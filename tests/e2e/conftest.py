@@ -3,20 +3,22 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 import redis
+
+from processor.entrypoints.demo.process import free_port
 
 PATIENCE_S = 60.0  # how long a test waits for what must happen; on an idle machine it takes 1 s
 
@@ -34,9 +36,7 @@ class Service:
     """`processor run` in a process of its own."""
 
     def __init__(self, folder: Path, name: str, settings: Mapping[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port, self.live_port = free_port(), free_port()
         self.name = name
         self._log = folder / f"{name}.log"
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
@@ -46,8 +46,11 @@ class Service:
                 env={
                     **inherited,
                     "INSTANCE_ID": name,
+                    "ROLES": "ingest",
                     "METRICS_HOST": "127.0.0.1",
                     "METRICS_PORT": str(self.port),
+                    "LIVE_WS_HOST": "127.0.0.1",
+                    "LIVE_WS_PORT": str(self.live_port),
                     **settings,
                 },
                 stderr=log,
@@ -196,3 +199,14 @@ def query_fixture() -> Callable[..., Any]:
 @pytest.fixture(name="eventually")
 def eventually_fixture() -> Callable[[Callable[[], Any], str], Any]:
     return eventually
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser(chromium: dict[str, Any]) -> AsyncIterator[Any]:
+    """A running Chromium; tests that use it run in the module's loop, as it does."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**chromium)
+        yield browser
+        await browser.close()

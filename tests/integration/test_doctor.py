@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,6 +60,14 @@ def environ(own_redis: Valkey, client: Any, postgres_url: str) -> dict[str, str]
     client.xadd("telemetry:teltonika", {"codec": "8", "payload": "{}"})
     client.xreadgroup("processor", "a-1", {"telemetry:teltonika": ">"})
     return {"REDIS_URL": own_redis.url, "POSTGRES_URL": postgres_url}
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """A port on which nobody listens, kept from everybody else."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def examine(environ: dict[str, str], **changes: str) -> Findings:
@@ -344,3 +355,30 @@ def test_convert_without_timescaledb_is_refused_with_what_to_do(postgres_url: st
     told = processor("migrate", "--convert", POSTGRES_URL=postgres_url)
     assert told.returncode == 78
     assert "install it on the server" in told.stderr
+
+
+def test_without_a_directus_nothing_is_said_of_it(environ: dict[str, str]) -> None:
+    assert not {"directus", "devices"} & examine(environ).keys()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_the_live_channel_needs_is_looked_at(
+    environ: dict[str, str], rally: Any, there: bool, nobody: int
+) -> None:
+    asyncio.run(migrations.apply(rally.directus.database_url))
+    url = rally.directus.url if there else f"http://127.0.0.1:{nobody}"
+    findings = examine(environ, POSTGRES_URL=rally.directus.database_url, DIRECTUS_BASE_URL=url)
+    assert findings["directus"]["verdict"] == ("ok" if there else "fail")
+    assert findings["devices"]["verdict"] == "ok"
+    assert re.fullmatch(r"\d+ devices in \d+ events", findings["devices"]["found"])
+
+
+def test_an_empty_map_and_missing_tables_are_found(
+    environ: dict[str, str], business_url: str, rally: Any
+) -> None:
+    findings = examine(environ, DIRECTUS_BASE_URL=rally.directus.url)
+    assert findings["devices"]["verdict"] == "fail"
+    assert "entry_devices" in findings["devices"]["found"]
+    asyncio.run(migrations.apply(business_url))
+    findings = examine(environ, POSTGRES_URL=business_url, DIRECTUS_BASE_URL=rally.directus.url)
+    assert findings["devices"]["verdict"] == "warn"

@@ -8,15 +8,17 @@ from pathlib import Path
 import attrs
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from processor.adapters.redis.backlog import RedisBacklog
 from processor.adapters.redis.connection import connect
 from processor.adapters.redis.dead_letters import RedisDeadLetters
+from processor.adapters.redis.live_feed import RedisLiveFeed
 from processor.adapters.redis.source import ANSWER_WITHIN_S, RedisStreamSource
 from processor.adapters.system import SystemClock
 from processor.core.errors import Reason, Refused, Rejected, Unavailable
 from processor.core.model import Entry
-from processor.core.ports import DeadLetter
+from processor.core.ports import DeadLetter, FeedStart
 
 STREAM = "telemetry:outages"
 WAIT_MS = 500
@@ -65,6 +67,17 @@ async def until_open(source: RedisStreamSource) -> bool:
                 return await source.open()
             except Unavailable:
                 await asyncio.sleep(0.05)
+
+
+def live_feed(url: str, stream: str = STREAM, instance_id: str = "a") -> RedisLiveFeed:
+    return RedisLiveFeed(
+        url,
+        stream=stream,
+        group_prefix="live",
+        instance_id=instance_id,
+        ingest_group="processor",
+        wait_ms=10_000,
+    )
 
 
 async def letters(client: Redis, *, maxlen: int = 1000) -> RedisDeadLetters:
@@ -201,6 +214,43 @@ async def test_an_entry_whose_reply_was_lost_comes_back_as_our_own(own_redis, cl
     await proxy.aclose()
 
 
+async def test_a_live_read_whose_reply_was_lost_is_made_good_by_opening_again(own_redis, client):
+    proxy = SwallowsReplies(own_redis.port)
+    feed = live_feed(await proxy.start())
+    await feed.open(None)
+    await add(client, 1, 2, 3)
+    assert ids(await feed.fetch(1, 0)) == ["1-1"]
+    proxy.swallow = True
+    with pytest.raises(Unavailable) as caught:
+        await feed.fetch(10, 0)
+    assert caught.value.reason == "timeout"
+    proxy.swallow = False
+    assert await feed.fetch(10, 0) == []
+    assert await feed.open("1-1") == FeedStart("1-1", "3-1")
+    assert ids(await feed.fetch(10, 0)) == ["2-1", "3-1"]
+    await feed.aclose()
+    await proxy.aclose()
+
+
+async def test_a_live_read_that_only_the_server_believes_in_takes_nothing(own_redis, client):
+    """Its connection is half-open: whoever asked has gone, and the server does not know."""
+    feed = live_feed(own_redis.url)
+    await feed.open("0-0")
+    left_behind = Redis.from_url(own_redis.url, protocol=2)
+    asked = ("XREADGROUP", "GROUP", "live-a", "a", "BLOCK", 10_000, "NOACK", "STREAMS", STREAM, ">")
+    waiting = asyncio.create_task(left_behind.execute_command(*asked))
+    async with asyncio.timeout(10):
+        while (await client.info("clients"))["blocked_clients"] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await feed.open("0-0")
+    await add(client, 1)
+    assert ids(await feed.fetch(10, 1000)) == ["1-1"]
+    with pytest.raises(ResponseError, match="NOGROUP"):
+        await waiting
+    await left_behind.aclose()
+    await feed.aclose()
+
+
 async def test_a_cancelled_read_never_answers_the_next_one(source, client):
     task = await reading(source, client, 10_000)
     task.cancel()
@@ -255,6 +305,18 @@ async def test_wrong_credentials_rights_and_types_are_refused(own_redis, client)
             await source.open()
         await source.aclose()
         assert "secret" not in caught.value.sentence
+        feed = live_feed(url, stream)
+        for call in (
+            feed.open(None),
+            feed.open("1-1"),
+            feed.fetch(1, 0),
+            feed.reap(0),
+            feed.close(),
+        ):
+            with pytest.raises(Refused) as also_caught:
+                await call
+            assert also_caught.value.reason == caught.value.reason
+        await feed.aclose()
         return caught.value.reason
 
     with_user = own_redis.url.replace("redis://", "redis://{}@")
@@ -359,6 +421,15 @@ async def test_all_of_it_works_under_the_acl_that_operations_lists(own_redis, cl
     assert (measured.lag, measured.pending, measured.dead_letters) == (0, 0, 1)
     assert await backlog.busy_streams(60) == []
     assert [len(await backlog.groups()), len(await backlog.consumers())] == [1, 1]
+    feeds = [live_feed(url, instance_id=name) for name in ("a", "b")]
+    for feed in feeds:
+        assert await feed.open(None) == FeedStart("2-1", "2-1")
+        assert await feed.fetch(10, 10) == []
+        assert await feed.fetch(10, 10) == []
+    assert await feeds[0].reap(0) == ["live-b"]
+    for feed in feeds:
+        await feed.close()
+        await feed.aclose()
     assert None not in attrs.astuple(await backlog.server_facts())
     await source.aclose()
     await ours.aclose()

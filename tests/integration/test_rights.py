@@ -4,17 +4,22 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 
 from processor.adapters.postgres import migrations
 from processor.adapters.postgres.old_changes import drop_old_changes
-from processor.adapters.postgres.pool import open_pool, probe
+from processor.adapters.postgres.pool import open_pool, open_reading_pool, probe
 from processor.adapters.postgres.schema import check_schema
 from processor.adapters.postgres.sink import PostgresPositionSink
+from processor.adapters.postgres.snapshots import PostgresSnapshots
+from processor.adapters.postgres.topic_map import PostgresTopicMap
 from processor.core.model import Position
-from processor.core.ports import Outcome
+from processor.core.ports import Outcome, Snapshot
+from processor.entrypoints.demo import sql
 
+BUSINESS_TABLES = Path(__file__).parents[2] / "schema/tables.sql"
 OPERATIONS = Path(__file__).parents[2] / "docs/OPERATIONS.md"
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -36,8 +41,21 @@ def fixes(device_id: str, seconds: range) -> list[Position]:
     ]
 
 
+async def as_live(url: str) -> None:
+    async with open_reading_pool(
+        url, size=1, statement_timeout_ms=5000, statement_cache=100
+    ) as pool:
+        await probe(pool)
+        assert await PostgresTopicMap(pool, timeout_ms=5000).read() == {}
+        snapshots = PostgresSnapshots(pool, timeout_ms=5000, clock_ahead_ms=60_000)
+        held = [("by copy", MIDNIGHT)]
+        assert await snapshots.newest(str(uuid4()), held) == Snapshot([], frozenset())
+        assert await snapshots.trails(str(uuid4()), 5, attributes=True) == {}
+
+
 async def test_the_service_works_under_the_rights_that_operations_lists(database_url):
     await migrations.apply(database_url)
+    sql.execute(database_url, BUSINESS_TABLES.read_text(encoding="utf-8"))
     parts = urlsplit(database_url)
     role = f"service_{parts.path[-12:]}"
     url = parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}").geturl()
@@ -59,6 +77,7 @@ async def test_the_service_works_under_the_rights_that_operations_lists(database
                 "UPDATE processor.track_changes SET noted_at = now() - '2 days'::interval"
             )
             assert await drop_old_changes(pool) == 4
+        await as_live(url)
     finally:
         await owner.execute(f"DROP OWNED BY {role}")
         await owner.execute(f"DROP ROLE {role}")

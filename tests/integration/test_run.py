@@ -45,7 +45,13 @@ class Process:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "processor", "run", *arguments],
-            env={**kept, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": "0", **environ},
+            env={
+                **kept,
+                "ROLES": "ingest",
+                "METRICS_HOST": "127.0.0.1",
+                "METRICS_PORT": "0",
+                **environ,
+            },
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -141,6 +147,7 @@ def nobody() -> Iterator[int]:
 def away(nobody: int) -> dict[str, str]:
     """Two servers that are not there."""
     return {
+        "ROLES": "ingest",
         "REDIS_URL": f"redis://127.0.0.1:{nobody}/0",
         "POSTGRES_URL": f"postgresql://nobody@127.0.0.1:{nobody}/rally",
     }
@@ -191,21 +198,24 @@ def test_while_servers_are_away_it_lives_and_is_not_ready(
     assert process.messages()[-1] == "stopped"
 
 
-def test_a_port_that_is_taken_ends_it_with_78(away: dict[str, str]) -> None:
+@pytest.mark.parametrize("listener", ["METRICS", "LIVE_WS"])
+def test_a_port_that_is_taken_ends_it_with_78(away: dict[str, str], listener: str) -> None:
+    others = {"METRICS_HOST": "127.0.0.1", "METRICS_PORT": "0", "LIVE_WS_HOST": "127.0.0.1"}
+    roles = {"ROLES": "ingest,live", "LIVE_AUTH": "open"}
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         told = subprocess.run(
             [sys.executable, "-m", "processor", "run"],
-            env={**os.environ, **away, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": str(port)},
+            env={**os.environ, **away, **roles, **others, f"{listener}_PORT": str(port)},
             capture_output=True,
             text=True,
             timeout=WITHIN_S,
             check=False,
         )
     assert told.returncode == 78
-    assert told.stderr.startswith(f"METRICS_PORT {port} on 127.0.0.1 cannot be had")
+    assert told.stderr.startswith(f"{listener}_PORT {port} on 127.0.0.1 cannot be had")
 
 
 def test_a_name_that_a_living_process_has_ends_it_with_78(
@@ -250,6 +260,7 @@ def test_a_bug_in_the_loop_is_one_line_and_70(redis_url: str, postgres_url: str)
         [sys.executable, "-c", planted, "run"],
         env={
             **os.environ,
+            "ROLES": "ingest",
             "REDIS_URL": redis_url,
             "POSTGRES_URL": postgres_url,
             "METRICS_PORT": "0",

@@ -20,7 +20,14 @@ from processor.adapters.memory.stream import (
 from processor.adapters.redis.connection import connect
 from processor.core.ingest.consumer import Limits
 from processor.core.notices import InFlight, Notice
-from processor.entrypoints.container import CHECKS, RETRY_REASONS, Audience, IngestRole
+from processor.entrypoints.container import (
+    CHECKS,
+    RETRY_REASONS,
+    Audience,
+    IngestRole,
+    LiveRole,
+    Process,
+)
 from processor.entrypoints.reading import read
 from processor.entrypoints.settings import RunSettings
 
@@ -34,26 +41,63 @@ ENVIRON = {
     "IN_FLIGHT_CAP": "15",
     "CLAIM_THRESHOLD_MS": "1600",
     "CLAIM_INTERVAL_MS": "1700",
+    "DIRECTUS_BASE_URL": "http://localhost:1",
+    "METRICS_HOST": "127.0.0.1",
+    "LIVE_WS_HOST": "127.0.0.1",
 }
 
 
 @pytest.fixture
 async def role() -> IngestRole:
     settings = read(RunSettings, ENVIRON)
+    process = Process(settings=settings)
     return IngestRole(
         settings=settings,
         instance_id="a-1",
         consumer="a-1",
         redis=connect(settings.redis.url, timeout_s=1, name="test"),
         pool=asyncpg.create_pool(settings.postgres.url, min_size=0),
+        clock=process.clock,
+        chance=process.chance,
+        observer=process.observer,
+    )
+
+
+@pytest.fixture
+async def live(auth: str) -> LiveRole:
+    settings = read(RunSettings, {**ENVIRON, "LIVE_AUTH": auth})
+    process = Process(settings=settings)
+    return LiveRole(
+        settings=settings,
+        instance_id="a-1",
+        pool=asyncpg.create_pool(settings.postgres.url, min_size=0),
+        clock=process.clock,
+        chance=process.chance,
+        logs=process.logs,
+        metrics=process.metrics,
+        readiness=process.readiness,
     )
 
 
 async def test_every_provider_builds_what_the_service_is_made_of(role: IngestRole) -> None:
-    for name, provider in role.providers.items():
+    for container in (role, Process(settings=role.settings())):
+        for name, provider in container.providers.items():
+            if not isinstance(provider, providers.Dependency | providers.Object):
+                assert provider() is not None, name
+    await role.source().aclose()
+
+
+@pytest.mark.parametrize("auth", ["directus", "open"])
+async def test_every_provider_builds_what_live_is_made_of(live: LiveRole, auth: str) -> None:
+    for name, provider in live.providers.items():
         if not isinstance(provider, providers.Dependency | providers.Object):
             assert provider() is not None, name
-    await role.source().aclose()
+    house = live.admission().house
+    assert house.cookie_needed == (auth == "directus")
+    assert house.loopback_only == (auth == "open")
+    assert house.most_per_user == (5 if auth == "directus" else 2000)
+    await live.feed().aclose()
+    await live.directus().aclose()
 
 
 PAYLOAD = {
@@ -71,6 +115,9 @@ PAYLOAD = {
 
 
 async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
+    process = Process(settings=role.settings())
+    metrics = process.metrics()
+    role.observer.override(process.observer)
     stream = MemoryStream(role.clock())
     table = MemoryTable()
     role.source.override(MemoryStreamSource(stream, group="processor", consumer="a-1"))
@@ -89,18 +136,19 @@ async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
     assert [letter[b"reason"] for letter in stream.dead_letters()] == [b"payload-not-json"]
     measured = await role.backlog().measure()
     assert (measured.lag, measured.pending, measured.dead_letters) == (0, 0, 1)
-    assert b'position_writes_total{status="inserted"} 1.0' in role.metrics().exposition()[0]
+    assert b'position_writes_total{status="inserted"} 1.0' in metrics.exposition()[0]
 
 
-@pytest.mark.parametrize("folder", ["postgres", "redis"])
+@pytest.mark.parametrize("folder", ["postgres", "redis", "directus"])
 def test_every_reason_in_the_source_is_a_series_from_the_start(folder: str) -> None:
-    dependency = {"postgres": "database", "redis": "stream"}[folder]
+    dependency = {"postgres": "database", "redis": "stream", "directus": "directus"}[folder]
     said = set()
     for path in (Path(processor.__file__).parent / "adapters" / folder).glob("*.py"):
         text = path.read_text(encoding="utf-8")
         said |= set(re.findall(rf'"{dependency}",\s+"([a-z-]+)"', text))
+        said |= set(re.findall(r'unavailable\("([a-z-]+)"', text))
         said |= set(re.findall(r'(?:Passing|Divisible|Wrong|_Verdict)\(\s*"([a-z-]+)"', text))
-    assert len(said) > 10
+    assert len(said) > (10 if dependency != "directus" else 3)
     # Raised before anything is counted: the connections cannot even be made.
     assert said - {"url", "hiredis-missing"} <= set(RETRY_REASONS[dependency])
 
@@ -132,4 +180,4 @@ async def test_every_observer_hears_and_one_that_fails_stops_nobody(
 
     Audience(Broken(), Ear()).observe(InFlight(3))
     assert heard == [InFlight(3)]
-    assert role.readiness().roles() == list(CHECKS)
+    assert Process(settings=role.settings()).readiness().roles() == list(CHECKS)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from processor.adapters.metrics import LATENCY_S, BulkHistogram, Metrics
+from processor.adapters.metrics.ingest import LATENCY_S, Metrics
+from processor.adapters.metrics.series import BulkHistogram
 from processor.core.errors import Reason
 from processor.core.notices import (
     BacklogMeasured,

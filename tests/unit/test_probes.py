@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from processor.adapters.probes import STALE_S, ProbeServer, Readiness, application, listen
+from processor.adapters.probes import STALE_S, Readiness, application
 from processor.core.notices import (
     DependencyAnswered,
     DependencyRefused,
@@ -16,6 +16,7 @@ from processor.core.notices import (
     IngestStopped,
     RetryScheduled,
 )
+from processor.entrypoints.serving import Serving, listen
 
 CHECKS = {"ingest": ["stream", "stream-accepts", "ingest"], "other": ["other"]}
 
@@ -32,9 +33,9 @@ def readiness(now_s: list[float]) -> Readiness:
 
 @pytest.fixture
 async def port(readiness: Readiness) -> AsyncIterator[int]:
-    bound = listen("127.0.0.1", 0)
+    bound = listen("127.0.0.1", 0, prefix="METRICS")
     free = bound.getsockname()[1]
-    server = ProbeServer(application(readiness, lambda: (b"up 1\n", "text/plain"), free), bound)
+    server = Serving(application(readiness, lambda: (b"up 1\n", "text/plain"), free), bound)
     running = asyncio.create_task(server.run())
     await server.listening()
     yield free
@@ -156,15 +157,15 @@ def test_work_that_has_to_wait_is_not_ready_though_the_server_answers(readiness:
 
 
 def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
-    with listen("127.0.0.1", 0) as first:
+    with listen("127.0.0.1", 0, prefix="METRICS") as first:
         taken = first.getsockname()[1]
         with pytest.raises(OSError, match=f"METRICS_PORT {taken} on 127.0.0.1 cannot be had"):
-            listen("127.0.0.1", taken)
+            listen("127.0.0.1", taken, prefix="METRICS")
 
 
 def test_a_host_that_is_not_ours_is_said() -> None:
     with pytest.raises(OSError, match="METRICS_"):
-        listen("host.invalid", 0)
+        listen("host.invalid", 0, prefix="METRICS")
 
 
 async def test_signals_are_left_alone(port: int) -> None:

@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processor.entrypoints.reading import (
+    Origins,
     Url,
     Whole,
     WrongSettings,
@@ -16,7 +17,12 @@ from processor.entrypoints.reading import (
 from processor.entrypoints.reference import env_example
 from processor.entrypoints.settings import GROUPS, LATER, LagSettings, RunSettings, doubts
 
-ENOUGH = {"REDIS_URL": "redis://localhost:6379/0", "POSTGRES_URL": "postgresql://localhost/rally"}
+ENOUGH = {
+    "REDIS_URL": "redis://localhost:6379/0",
+    "POSTGRES_URL": "postgresql://localhost/rally",
+    "DIRECTUS_BASE_URL": "http://localhost:8055",
+}
+LOOPBACK_ONLY = {"METRICS_HOST": "127.0.0.1", "LIVE_WS_HOST": "localhost"}
 DECLARED = [one for group in GROUPS for _, one in declarations(group)]
 
 WRONG = {
@@ -43,7 +49,38 @@ WRONG = {
     "DEAD_LETTER_MAXLEN": "0",
     "TRACK_CHANGES": "perhaps",
     "STREAM_SILENCE_WARN_MS": "999",
-    "ROLES": "ingest,live,wings",
+    "LIVE_WS_HOST": "a b",
+    "LIVE_WS_PORT": "-1",
+    "LIVE_WS_ALLOWED_ORIGINS": "https://rally.example/,*",
+    "LIVE_WS_ALLOW_NO_ORIGIN": "maybe",
+    "LIVE_WS_PING_INTERVAL_MS": "99",
+    "LIVE_WS_PONG_TIMEOUT_MS": "99",
+    "LIVE_WS_DRAIN_TIMEOUT_MS": "-1",
+    "LIVE_WS_STALL_TIMEOUT_MS": "99",
+    "LIVE_WS_BACKPRESSURE_THRESHOLD_BYTES": "1023",
+    "LIVE_WS_MAX_FRAME_BYTES": "124",
+    "LIVE_WS_MESSAGE_RATE": "0",
+    "LIVE_WS_MESSAGE_BURST": "0",
+    "LIVE_WS_MAX_SUBSCRIPTIONS": "0",
+    "LIVE_WS_MAX_CONNECTIONS_PER_USER": "0",
+    "LIVE_WS_MAX_CONNECTIONS": "0",
+    "LIVE_BROADCAST_GROUP_PREFIX": "a b",
+    "LIVE_BROADCAST_BATCH_SIZE": "0",
+    "LIVE_BROADCAST_BATCH_BLOCK_MS": "5001",
+    "LIVE_DEVICE_EVENT_REFRESH_MS": "99",
+    "LIVE_BATCH_INTERVAL_MS": "9",
+    "LIVE_SNAPSHOT_TIMEOUT_MS": "9",
+    "LIVE_PAGE": "perhaps",
+    "LIVE_MAP_STYLE_URL": "file:///etc/passwd",
+    "LIVE_AUTH": "nobody",
+    "DIRECTUS_BASE_URL": "localhost:8055",
+    "DIRECTUS_SESSION_COOKIE": "a=b",
+    "DIRECTUS_AUTH_TIMEOUT_MS": "9",
+    "DIRECTUS_AUTHZ_TIMEOUT_MS": "9",
+    "DIRECTUS_RECHECK_MS": "999",
+    "DIRECTUS_MAX_CONCURRENCY": "0",
+    "DIRECTUS_MAX_RPS": "0",
+    "ROLES": "ingest,racing,wings",
     "MIGRATE_ON_START": "2",
     "SHUTDOWN_TIMEOUT_MS": "600001",
     "METRICS_HOST": "my host",
@@ -61,13 +98,17 @@ def test_every_wrong_setting_is_said_at_once_with_what_is_allowed() -> None:
     for one in DECLARED:
         assert lines[one.variable].endswith(f"allowed: {one.kind.allowed}")
     assert "hunter2" not in str(caught.value)
-    assert "'live' is not in this version yet and 'wings' is unknown" in lines["ROLES"]
+    assert "'racing' is not in this version yet and 'wings' is unknown" in lines["ROLES"]
 
 
 def test_what_is_missing_and_what_is_wrong_are_said_together() -> None:
     with pytest.raises(WrongSettings) as caught:
         read(RunSettings, {"BATCH_SIZE": "0", "REDIS_URL": ENOUGH["REDIS_URL"]})
-    assert [line.partition(":")[0] for line in caught.value.lines] == ["POSTGRES_URL", "BATCH_SIZE"]
+    assert [line.partition(":")[0] for line in caught.value.lines] == [
+        "POSTGRES_URL",
+        "BATCH_SIZE",
+        "DIRECTUS_BASE_URL",
+    ]
     assert not caught.value.smallest, "something is set: this is no first visit"
 
 
@@ -100,7 +141,8 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.process.shutdown_ms == 20_000
     assert settings.process.http_host == "0.0.0.0"
     assert settings.process.http_port == 9_090
-    assert settings.process.roles == ("ingest",)
+    assert settings.process.roles == ("ingest", "live")
+    assert settings.live_pool_size == 4
     assert settings.process.migrate
     assert settings.ingest.track_changes
     assert not doubts(settings, ENOUGH), "the defaults give no cause for doubt"
@@ -110,14 +152,16 @@ def test_no_default_is_out_of_its_own_range() -> None:
     for group in GROUPS:
         for name, one in declarations(group):
             default = attrs.fields_dict(group)[name].default
-            if default is not attrs.NOTHING and default is not None:
+            if default is not attrs.NOTHING and default not in (None, ()):
                 assert one.kind.parse(one.kind.show(default)) == default
 
 
 def test_a_default_has_its_reason_and_a_required_one_its_example() -> None:
     for one in DECLARED:
         assert one.meaning
-        assert one.example if one.required else (one.default and one.why), one.variable
+        told = one.default and (one.why or one.example)
+        silent = one.variable in {"LIVE_WS_ALLOWED_ORIGINS", "LIVE_MAP_STYLE_URL"}  # empty
+        assert one.example if one.required else (told or (silent and one.why)), one.variable
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -134,7 +178,7 @@ def test_a_command_checks_only_what_it_uses() -> None:
 def test_a_value_comes_from_a_file(tmp_path) -> None:
     secret = tmp_path / "url"
     secret.write_text("postgresql://u:hunter2@localhost/rally\n")
-    environ = {"REDIS_URL": ENOUGH["REDIS_URL"], "POSTGRES_URL_FILE": str(secret)}
+    environ = {**ENOUGH, "POSTGRES_URL": "", "POSTGRES_URL_FILE": str(secret)}
     settings = read(RunSettings, environ)
     assert settings.postgres.url == "postgresql://u:hunter2@localhost/rally"
     assert "hunter2" not in repr(settings)
@@ -153,7 +197,7 @@ def test_a_file_that_gives_no_value_is_said_once(tmp_path, content, also, senten
     path = tmp_path / "url"
     if content is not None:
         path.write_bytes(content)
-    environ = {"REDIS_URL": ENOUGH["REDIS_URL"], "POSTGRES_URL_FILE": str(path), **also}
+    environ = {**ENOUGH, "POSTGRES_URL": "", "POSTGRES_URL_FILE": str(path), **also}
     with pytest.raises(WrongSettings) as caught:
         read(RunSettings, environ)
     assert len(caught.value.lines) == 1
@@ -214,6 +258,43 @@ def test_a_claim_threshold_below_three_statement_timeouts_is_doubted() -> None:
     (sentence,) = doubts(read(RunSettings, {**ENOUGH, "CLAIM_THRESHOLD_MS": "44999"}), {})
     assert sentence.startswith("CLAIM_THRESHOLD_MS is 44999")
     assert not doubts(read(RunSettings, {**ENOUGH, "CLAIM_THRESHOLD_MS": "45000"}), {})
+
+
+def test_live_without_directus_names_both_ways_out() -> None:
+    with pytest.raises(WrongSettings) as caught:
+        read(RunSettings, {**ENOUGH, "DIRECTUS_BASE_URL": ""})
+    (line,) = caught.value.lines
+    assert "http://localhost:8055" in line
+    assert "ROLES=ingest" in line
+    for way_out in ({"ROLES": "ingest"}, {"LIVE_AUTH": "open", **LOOPBACK_ONLY}):
+        read(RunSettings, {**ENOUGH, "DIRECTUS_BASE_URL": "", **way_out})
+
+
+@pytest.mark.parametrize("outside", ["METRICS_HOST", "LIVE_WS_HOST"])
+def test_an_open_house_has_every_listener_on_loopback(outside: str) -> None:
+    environ = {**ENOUGH, "LIVE_AUTH": "open", **LOOPBACK_ONLY, outside: "0.0.0.0"}
+    with pytest.raises(WrongSettings, match=f"LIVE_AUTH: open lets everybody in, so {outside}"):
+        read(RunSettings, environ)
+    read(RunSettings, {**environ, outside: "::1"})
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://Rally.example", ("https://rally.example",)),
+        ("https://rally.example:443, http://a:80", ("https://rally.example", "http://a")),
+        ("http://localhost:8055,http://localhost:8055", ("http://localhost:8055",)),
+        ("http://[::1]:8081", ("http://[::1]:8081",)),
+    ],
+)
+def test_origins_are_written_as_browsers_write_them(written: str, meant: tuple[str, ...]) -> None:
+    assert Origins().parse(written) == meant
+
+
+@pytest.mark.parametrize("written", ["*", "null", "rally.example", "https://a/", "ftp://a", "a,,b"])
+def test_what_is_no_origin_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="is no origin"):
+        Origins().parse(written)
 
 
 def test_a_setting_of_a_later_version_is_doubted_instead_of_ignored() -> None:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from processor.adapters.memory.stream import MemoryBacklog, MemoryStream, MemoryStreamSource
-from processor.adapters.metrics import Metrics
+from processor.adapters.metrics.ingest import Metrics
 from processor.adapters.probes import Readiness
 from processor.core.errors import Refused, Unavailable
 from processor.core.notices import BacklogMeasured, Notice, StreamSilent

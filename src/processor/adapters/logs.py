@@ -25,11 +25,17 @@ from loguru import logger
 
 from processor.core.errors import Dependency, Reason
 from processor.core.notices import (
+    Answered,
+    AudienceCounted,
+    AuthAsked,
     BacklogMeasured,
+    BatchesSent,
     BatchWritten,
     DeadLettersSent,
     DependencyAnswered,
     DependencyRefused,
+    DeviceMapFailed,
+    DeviceMapRead,
     DevicesObserved,
     EntriesAcknowledged,
     EntriesClaimed,
@@ -37,12 +43,21 @@ from processor.core.notices import (
     EntriesRead,
     EntriesRejected,
     EntriesResumed,
+    FeedFailed,
+    FeedOpened,
+    FixesFannedOut,
     GroupOpened,
+    GroupsReaped,
+    IdentityRechecked,
     InFlight,
     IngestStopped,
+    LineClosed,
+    LiveStarted,
+    LiveStopped,
     Notice,
     ReadFailed,
     RetryScheduled,
+    SnapshotTaken,
     StreamSilent,
 )
 
@@ -113,6 +128,7 @@ class Logs:
         self._threshold = LEVELS[level]
         self._elapsed = elapsed
         self._troubles: dict[Dependency, _Trouble] = {}
+        self._map_said: str | None = None
 
     def observe(self, notice: Notice) -> None:
         level, fields = self._line(notice)
@@ -161,6 +177,53 @@ class Logs:
                 return "warning", {**fields, "sentence": f"{stream} {silence}{_elsewhere(busy)}"}
             case IngestStopped(abandoned):
                 return ("warning" if abandoned else "info"), {"abandoned": abandoned}
+            case _:
+                return self._live_line(notice)
+
+    def _live_line(self, notice: Notice) -> tuple[str, Mapping[str, Any] | None]:
+        match notice:
+            case LiveStarted(known):
+                return "info", {"known": known}
+            case LiveStopped():
+                return "info", {}
+            case FeedOpened(after_id, quiet_until):
+                return "debug", {"after_id": after_id, "quiet_until": quiet_until}
+            case FeedFailed(reason, sentence):  # the retry that follows is what is said
+                return "debug", {"reason": reason, "sentence": sentence}
+            case GroupsReaped(names):
+                return "info", {"groups": list(names)}
+            case DeviceMapRead(devices, events):
+                return self._mapped(devices, events)
+            case DeviceMapFailed(reason, sentence):
+                return self._unmapped(reason, sentence)
+            case SnapshotTaken(size, seconds, fault):
+                told = {"size": size, "seconds": round(seconds, 6)}
+                return ("warning", {**told, "sentence": fault}) if fault else ("debug", told)
+            case FixesFannedOut(received_ms, _, frames, orphans, unused):
+                counts = {"fixes": len(received_ms), "frames": frames, "orphans": orphans}
+                return "debug", {**counts, **unused}
+            case BatchesSent(frames):
+                return "debug", {"frames": frames}
+            case LineClosed(code, conflated):
+                return "debug", {"code": code, "conflated": conflated}
+            case Answered() | AudienceCounted() | AuthAsked() | IdentityRechecked():
+                return "debug", None  # numbers, and too many for lines
+            case _:
+                raise AssertionError(f"{type(notice).__name__} has no line")
+
+    def _mapped(self, devices: int, events: int) -> tuple[str, Mapping[str, Any] | None]:
+        """The first map is said, an empty one as what it is, and that there is one again."""
+        first, self._map_said = self._map_said != "read", "read"
+        fields = {"devices": devices, "events": events}
+        if not first:
+            return "debug", fields
+        return ("info", fields) if devices else ("warning", {**fields, "hint": _EMPTY_MAP})
+
+    def _unmapped(self, reason: str, sentence: str) -> tuple[str, Mapping[str, Any] | None]:
+        if self._map_said == reason:
+            return "debug", {"reason": reason, "sentence": sentence}
+        self._map_said = reason
+        return "warning", {"reason": reason, "sentence": sentence}
 
     def _failure(self, notice: RetryScheduled | DependencyRefused) -> Mapping[str, Any] | None:
         now_s = self._elapsed()
@@ -188,6 +251,7 @@ class Logs:
 
 _FOUND_BY_DATABASE = {Reason.REFUSED_BY_DATABASE, Reason.CONFLICT}
 _NEW_GROUP = "expected at the very first start; otherwise the stream's name may be wrong"
+_EMPTY_MAP = "no device drives in any event: entry_devices is empty, and nobody sees anything"
 _BACKLOG = tuple(attribute.name for attribute in fields_of(BacklogMeasured))
 _MESSAGES = {
     kind: "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_")

@@ -7,13 +7,8 @@ mends nothing and loses what it holds in hand. It is not ready, and says which c
 nobody has renewed for a while is not believed: a prober that hangs must not leave us ready.
 """
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-import uvicorn
 from attrs import frozen
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,20 +18,18 @@ from starlette.routing import Route
 from processor.core.notices import (
     DependencyAnswered,
     DependencyRefused,
+    DeviceMapFailed,
+    DeviceMapRead,
     GroupOpened,
     IngestStopped,
+    LiveStarted,
+    LiveStopped,
     Notice,
     RetryScheduled,
 )
 
 STALE_S = 20.0
 """Probes come every 5 s and last 3 s at most: after 20 s at least two are missing."""
-
-MOST_CONNECTIONS = 100
-"""Prometheus, a kubelet and some curious people need a handful."""
-
-IDLE_S = 30
-"""A scraper that keeps its connection comes every 15 s."""
 
 
 @frozen
@@ -105,6 +98,33 @@ class Readiness:
         return check
 
 
+class LiveHearing:
+    """The Observer that learns from the notices of the live role whether it can work."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    def observe(self, notice: Notice) -> None:
+        note = self._readiness.note
+        match notice:
+            case LiveStarted():
+                note("live", ok=True, said="reading", lasting=True)
+            case LiveStopped():
+                note("live", ok=False, said="stopped", lasting=True)
+            case DeviceMapRead(devices, events):
+                said = f"{devices} devices in {events} events" if devices else "empty"
+                note("device-map", ok=True, said=said, lasting=True)
+            case DeviceMapFailed(_, sentence):
+                # Asked for once is enough: an empty map, or an old one, is shown and said.
+                note("device-map", ok=True, said=f"not read anew: {sentence}", lasting=True)
+            case DependencyRefused("stream", _, sentence) | RetryScheduled("stream", _, sentence):
+                note("live-stream-accepts", ok=False, said=sentence, lasting=True)
+            case DependencyAnswered("stream"):
+                note("live-stream-accepts", ok=True, lasting=True)
+            case _:
+                pass
+
+
 def application(
     readiness: Readiness, exposition: Callable[[], tuple[bytes, str]], port: int
 ) -> Starlette:
@@ -136,81 +156,3 @@ def application(
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # anything else is 404, and a redirect would be a URL
     return app
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, before anything else is started; port 0 takes a free one.
-
-    Raises OSError with the sentence to show where the port is taken or the host is not ours.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise OSError(f"METRICS_HOST {host} cannot be listened on: {error.strerror}") from error
-    try:
-        # Without it, a restart would find the port of its own past connections taken.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        # Now, and not when we serve: two processes may be bound to one port, and only one listens.
-        bound.listen(MOST_CONNECTIONS)
-        bound.setblocking(False)
-    except OSError as error:
-        bound.close()
-        raise OSError(
-            f"METRICS_PORT {port} on {host} cannot be had ({error.strerror}): "
-            "stop what has it, or set another one (0 takes a free one)"
-        ) from error
-    return bound
-
-
-class ProbeServer:
-    """uvicorn inside our own supervisor: it has no say about signals, and it ends when told to."""
-
-    def __init__(self, app: Any, bound: socket.socket) -> None:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            lifespan="off",
-            ws="none",
-            http="h11",
-            loop="none",
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=IDLE_S,
-            timeout_graceful_shutdown=1,
-        )
-        self._bound = bound
-        self.port: int = bound.getsockname()[1]
-        self._server = _Unsignalled(config)
-
-    async def run(self) -> None:
-        """Answer until `stop`; then let a request under way have its second."""
-        await self._server.serve(sockets=[self._bound])
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-
-    async def listening(self) -> None:
-        """Return once requests are answered."""
-        await self._server.listening.wait()
-
-
-class _Unsignalled(uvicorn.Server):
-    """uvicorn takes over SIGTERM and SIGINT, and raises them again when it has ended."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield

@@ -37,7 +37,7 @@ class Rejected(Exception):
         self.sentence = sentence
 
 
-Dependency = Literal["stream", "database"]
+Dependency = Literal["stream", "database", "directus"]
 
 
 class Unavailable(Exception):

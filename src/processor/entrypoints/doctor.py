@@ -11,9 +11,8 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Literal
 
-from attrs import asdict, frozen
+from attrs import asdict
 
 from processor.adapters.postgres import migrations
 from processor.adapters.postgres.schema import check_schema, timescale_fault
@@ -24,7 +23,9 @@ from processor.adapters.system import SystemClock
 from processor.core.errors import Refused, Unavailable
 from processor.core.notices import BacklogMeasured
 from processor.entrypoints import show
+from processor.entrypoints.doctor_live import examine_live
 from processor.entrypoints.exits import Exit
+from processor.entrypoints.findings import PSQL, REDIS, Finding
 from processor.entrypoints.reading import masked, read
 from processor.entrypoints.settings import DoctorSettings
 
@@ -49,20 +50,6 @@ IDLE_S = 300.0
 OLDEST_REDIS = (6, 2)
 """XAUTOCLAIM came with 6.2."""
 
-REDIS = "redis-cli -u $REDIS_URL"
-PSQL = "psql $POSTGRES_URL"
-"""How what is to be typed next begins: the shell knows the password, and the screen need not."""
-
-
-@frozen
-class Finding:
-    """A row: what was looked at, the judgement, what was found, and what to type next if needed."""
-
-    check: str
-    verdict: Literal["ok", "warn", "fail"]
-    found: str
-    next: str = ""
-
 
 def doctor(environ: Mapping[str, str], *, as_json: bool) -> int:
     """Examine both servers and print the findings; exit 1 if one of them is a fail."""
@@ -81,7 +68,8 @@ async def _examine(settings: DoctorSettings) -> list[Finding]:
     async with asyncio.TaskGroup() as tasks:
         stream = tasks.create_task(_examine_redis(settings))
         database = tasks.create_task(_examine_postgres(settings))
-    return [*stream.result(), *database.result()]
+        live = tasks.create_task(examine_live(settings))
+    return [*stream.result(), *database.result(), *live.result()]
 
 
 # ---- Redis

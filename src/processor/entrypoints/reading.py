@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 import attrs
@@ -191,6 +191,28 @@ class Url:
         return masked(value)
 
 
+@attrs.frozen
+class Origins:
+    """A comma list of web origins, compared as a whole and so written as browsers write them."""
+
+    name: str = "comma list"
+    allowed: str = "origins such as https://rally.example or http://localhost:8055"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._origin(part.strip()) for part in text.split(",")))
+
+    def _origin(self, text: str) -> str:
+        origin = text.lower()
+        if not re.fullmatch(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", origin):
+            raise ValueError(f"{text!r} is no origin: scheme, host and port, no path and no '*'")
+        scheme, _, place = origin.partition("://")
+        usual = {"http": ":80", "https": ":443"}[scheme]
+        return origin.removesuffix(usual) if place.endswith(usual) else origin
+
+    def show(self, value: Sequence[str]) -> str:
+        return ",".join(value)
+
+
 def masked(url: str) -> str:
     """The URL with its passwords as `***`; host, port and path stay to be read."""
     scheme, separator, rest = url.partition("://")
@@ -203,6 +225,10 @@ def masked(url: str) -> str:
     user, colon, _ = userinfo.partition(":")
     shown = f"{scheme}://{user}{colon and ':***'}{at}{host}{slash}{path}"
     return re.sub(r"(?i)([?&](?:ssl)?pass[a-z]*=)[^&]*", r"\1***", shown)
+
+
+def _masked(url: str | None) -> str:
+    return repr(url and masked(url))
 
 
 @attrs.frozen
@@ -237,7 +263,7 @@ def setting(
         default=default,
         kw_only=True,
         metadata={_DECLARED: declared},
-        repr=masked if isinstance(kind, Url) else True,  # a repr ends up in tracebacks
+        repr=_masked if isinstance(kind, Url) else True,  # a repr ends up in tracebacks
     )
 
 
@@ -246,6 +272,16 @@ def declarations(group: type[Any]) -> Iterator[tuple[str, Declared]]:
     for attribute in attrs.fields(group):
         if _DECLARED in attribute.metadata:
             yield attribute.name, attribute.metadata[_DECLARED]
+
+
+@runtime_checkable
+class Conflicting(Protocol):
+    """Settings of which some may be wrong together though each is right by itself."""
+
+    @classmethod
+    def conflicts(cls, groups: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """(variable, sentence) for each. `groups` are those in which nothing is wrong."""
+        ...
 
 
 class WrongSettings(WrongSetup):
@@ -282,9 +318,23 @@ def read(settings: type[T], environ: Mapping[str, str]) -> T:
                 for line in _sentences(group, errors)
                 if line.partition(":")[0] not in unread_variables
             )
+    smallest = [] if any(required.values()) else list(required)
+    if issubclass(settings, Conflicting):
+        for variable, sentence in settings.conflicts(groups):
+            lines.append(f"{variable}: {sentence}")
+            if smallest and (example := _example(settings, variable)):
+                smallest.append(f"{variable}={example}")
     if lines:
-        raise WrongSettings(lines, [] if any(required.values()) else list(required))
+        raise WrongSettings(lines, smallest)
     return settings(**groups)
+
+
+def _example(settings: type[Any], variable: str) -> str:
+    for attribute in attrs.fields(settings):
+        for _, declared in declarations(attribute.type):
+            if declared.variable == variable:
+                return declared.example
+    return ""
 
 
 def _texts(group: type[Any], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

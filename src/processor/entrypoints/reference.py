@@ -1,4 +1,4 @@
-"""What is written from the code: `.env.example`, and the tables of docs/OPERATIONS.md.
+"""What is written from the code: `.env.example`, the tables of docs/OPERATIONS.md, asyncapi.yaml.
 
 A number that is typed into a document is wrong a month later. A test holds the files against what
 this module writes; `processor reference` writes them again.
@@ -10,14 +10,18 @@ from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 
-from processor.adapters.metrics import PREFIX, Metrics
-from processor.entrypoints.container import RETRY_REASONS
+from processor.adapters.metrics.ingest import Metrics
+from processor.adapters.metrics.live import LiveMetrics
+from processor.adapters.metrics.series import PREFIX
+from processor.entrypoints.asyncapi import as_yaml
+from processor.entrypoints.container import CHECKS, RETRY_REASONS
 from processor.entrypoints.exits import Exit
 from processor.entrypoints.reading import Declared, declarations
 from processor.entrypoints.settings import GROUPS
 
 EXAMPLE = Path(".env.example")
 OPERATIONS = Path("docs/OPERATIONS.md")
+ASYNCAPI = Path("docs/asyncapi.yaml")
 
 _OPEN_LABELS = {"version", "python"}
 """Labels whose values are no closed set of ours."""
@@ -30,7 +34,7 @@ def env_example() -> str:
         lines += [f"# ---- {(group.__doc__ or '').strip().rstrip('.')}", ""]
         for _, one in declarations(group):
             lines += [f"# {one.meaning}", f"# {one.kind.name}: {one.kind.allowed}"]
-            if one.required:
+            if one.example:  # without it, nothing or not all of it works
                 lines += [f"{one.variable}={one.example}", ""]
             else:
                 lines += [f"# default {one.default}: {one.why}", f"#{one.variable}=", ""]
@@ -61,7 +65,14 @@ def _default(one: Declared) -> str:
 def metrics_table() -> str:
     """A row per metric of ours, in Markdown, taken from the registry itself."""
     rows = ["| metric | type | labels or buckets | meaning |", "|---|---|---|---|"]
-    for family in Metrics(version="", retry_reasons=RETRY_REASONS).registry.collect():
+    metrics = Metrics(
+        version="",
+        roles=list(CHECKS),
+        dependencies=list(RETRY_REASONS),
+        retry_reasons=RETRY_REASONS,
+    )
+    LiveMetrics(metrics.registry)
+    for family in metrics.registry.collect():
         if family.name.startswith(f"{PREFIX}_"):
             suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
             rows.append(
@@ -74,7 +85,8 @@ def metrics_table() -> str:
 def _detail(family: Metric) -> str:
     if family.type == "histogram":
         bounds = [sample.labels["le"] for sample in family.samples if "le" in sample.labels]
-        return "s: " + " ".join(f"{float(bound):g}" for bound in bounds if bound != "+Inf")
+        unit = "s: " if family.name.endswith("_seconds") else ""
+        return unit + " ".join(f"{float(bound):g}" for bound in bounds if bound != "+Inf")
     values: dict[str, dict[str, None]] = {}
     for sample in family.samples:
         for label, value in sample.labels.items():
@@ -101,6 +113,7 @@ def written(directory: Path) -> Iterator[tuple[Path, str]]:
     yield directory / EXAMPLE, env_example()
     operations = directory / OPERATIONS
     yield operations, woven(operations.read_text(encoding="utf-8"))
+    yield directory / ASYNCAPI, as_yaml()
 
 
 def write(directory: str) -> int:

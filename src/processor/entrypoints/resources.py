@@ -6,6 +6,7 @@ peer that is stopped would otherwise keep us from ending.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from processor.adapters.postgres.errors import FAILURES
 from processor.adapters.postgres.errors import translate as translate_postgres
 from processor.adapters.postgres.old_changes import drop_old_changes
-from processor.adapters.postgres.pool import open_pool, probe
+from processor.adapters.postgres.pool import open_pool, open_reading_pool, probe
 from processor.adapters.redis.connection import connect, exchange
 from processor.adapters.redis.errors import translate as translate_redis
 from processor.entrypoints.settings import RunSettings
@@ -33,7 +34,12 @@ class Resources:
     """The connections of one process."""
 
     redis: Redis
-    pool: "asyncpg.Pool[Any]"
+    pool: "asyncpg.Pool[Any] | None"
+    live_pool: "asyncpg.Pool[Any] | None"
+
+    @property
+    def pools(self) -> "Sequence[asyncpg.Pool[Any]]":
+        return [pool for pool in (self.pool, self.live_pool) if pool is not None]
 
     async def ask_stream(self) -> None:
         """Is Redis there? Raises Unavailable, Refused."""
@@ -43,11 +49,17 @@ class Resources:
 
     async def ask_database(self) -> None:
         """Is PostgreSQL there? Raises Unavailable, Refused."""
-        await probe(self.pool)
+        await probe(self.pools[0])
 
     async def drop_old_changes(self) -> int:
         """Drop some of the change notes that are too old; how many. Raises Unavailable, Refused."""
+        assert self.pool is not None, "change notes are dropped by ingest"
         return await drop_old_changes(self.pool)
+
+    def hang_up(self) -> None:
+        """End whatever is under way in the database: it would not notice being cancelled."""
+        for pool in self.pools:
+            pool.terminate()
 
 
 async def open_resources(
@@ -56,18 +68,24 @@ async def open_resources(
     """Open what `processor run` needs; the stack closes it. Raises Refused for wrong URLs."""
     redis = connect(settings.redis.url, timeout_s=COMMAND_WITHIN_S, name=f"processor-{instance_id}")
     stack.push_async_callback(redis.aclose)
-    pool = open_pool(
-        settings.postgres.url,
-        size=settings.pool_size,
-        statement_timeout_ms=settings.postgres.statement_timeout_ms,
-        statement_cache=settings.postgres.statement_cache,
-    )
-    try:
-        await pool  # connects nothing yet
-    except FAILURES as error:
-        raise translate_postgres(error) from error
-    stack.push_async_callback(_close, pool)
-    return Resources(redis, pool)
+    postgres, roles = settings.postgres, settings.process.roles
+    common = {
+        "statement_timeout_ms": postgres.statement_timeout_ms,
+        "statement_cache": postgres.statement_cache,
+    }
+    pool = live_pool = None
+    if "ingest" in roles:
+        pool = open_pool(postgres.url, size=settings.pool_size, **common)
+    if "live" in roles:
+        live_pool = open_reading_pool(postgres.url, size=settings.live_pool_size, **common)
+    resources = Resources(redis, pool, live_pool)
+    for each in resources.pools:
+        try:
+            await each  # connects nothing yet
+        except FAILURES as error:
+            raise translate_postgres(error) from error
+        stack.push_async_callback(_close, each)
+    return resources
 
 
 async def _close(pool: "asyncpg.Pool[Any]") -> None:

@@ -16,25 +16,24 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 from processor import __version__
 from processor.adapters.logs import configure, say
-from processor.adapters.postgres import migrations
-from processor.adapters.postgres.schema import require_schema
-from processor.adapters.probes import ProbeServer, application, listen
-from processor.core.errors import Refused, Unavailable
-from processor.core.ingest.patience import Patience
-from processor.core.notices import GroupOpened
+from processor.adapters.probes import application
+from processor.core.errors import Dependency, Refused
 from processor.entrypoints import watch
-from processor.entrypoints.container import IngestRole
+from processor.entrypoints.container import IngestRole, LiveRole, Process
 from processor.entrypoints.exits import Exit, Unreachable, WrongSetup
 from processor.entrypoints.instance import NoLockDirectory, claimed, host_name
 from processor.entrypoints.reading import read
 from processor.entrypoints.resources import open_resources
+from processor.entrypoints.roles import Ingesting, Role, Showing
+from processor.entrypoints.serving import MOST_CONNECTIONS, WAITING, Serving, listen
 from processor.entrypoints.settings import RunSettings, doubts
 
 FAIL_FAST_S = 30.0
@@ -47,8 +46,6 @@ is in flight again and again (measured once, noisily: a sixth of the client's CP
 
 ABANDON_S = 1.0
 """A task that was cancelled ends within this, or is left behind: a driver may hang in it."""
-
-T = TypeVar("T")
 
 
 def run(environ: Mapping[str, str], *, fail_fast: bool) -> int:
@@ -74,25 +71,42 @@ def run(environ: Mapping[str, str], *, fail_fast: bool) -> int:
         )
         for sentence in [*doubts(settings, environ), *([str(unlocked)] if unlocked else [])]:
             say("warning", "setting_doubtful", sentence=sentence)
+        process, live = settings.process, settings.live
+        live_bound = None
         try:
-            bound = listen(settings.process.http_host, settings.process.http_port)
+            bound = listen(process.http_host, process.http_port, prefix="METRICS")
+            stack.enter_context(bound)
+            if "live" in process.roles:
+                live_bound = listen(live.host, live.port, prefix="LIVE_WS", waiting=WAITING)
+                stack.enter_context(live_bound)
         except OSError as error:
             raise WrongSetup(str(error)) from error
-        stack.enter_context(bound)
         gc.freeze()  # what was imported stays: there is no use in looking at it again
         gc.set_threshold(*COLLECT_AFTER)
-        return asyncio.run(_supervised(settings, instance_id, bound, fail_fast=fail_fast))
+        return asyncio.run(
+            _supervised(settings, instance_id, bound, live_bound, fail_fast=fail_fast)
+        )
 
 
 async def _supervised(
-    settings: RunSettings, instance_id: str, bound: socket.socket, *, fail_fast: bool
+    settings: RunSettings,
+    instance_id: str,
+    bound: socket.socket,
+    live_bound: socket.socket | None,
+    *,
+    fail_fast: bool,
 ) -> int:
     try:
         async with AsyncExitStack() as stack:
-            service = await _assemble(settings, instance_id, bound, stack, fail_fast=fail_fast)
+            service = await _assemble(
+                settings, instance_id, bound, live_bound, stack, fail_fast=fail_fast
+            )
             await service.run()
     except Refused as refused:
         say("error", "refused_at_start", reason=refused.reason, sentence=refused.sentence)
+        return Exit.WRONG_SETUP
+    except WrongSetup as wrong:
+        say("error", "refused_at_start", reason="settings", sentence=str(wrong))
         return Exit.WRONG_SETUP
     except Unreachable as unreachable:
         say("error", "unreachable", sentence=str(unreachable))
@@ -108,45 +122,66 @@ async def _assemble(
     settings: RunSettings,
     instance_id: str,
     bound: socket.socket,
+    live_bound: socket.socket | None,
     stack: AsyncExitStack,
     *,
     fail_fast: bool,
 ) -> "Service":
     resources = await open_resources(settings, instance_id, stack)
-    role = IngestRole(
-        settings=settings,
-        instance_id=instance_id,
-        consumer=settings.ingest.consumer or instance_id,
-        redis=resources.redis,
-        pool=resources.pool,
-    )
-    stack.push_async_callback(role.source().aclose)
-    clock, metrics, readiness = role.clock(), role.metrics(), role.readiness()
-    metrics.watch_role("ingest", lambda: readiness.ready("ingest"))
-    port = bound.getsockname()[1]
-    http = ProbeServer(application(readiness, metrics.exposition, port), bound)
-    beside = [
-        watch.watch_dependency(
-            "stream", resources.ask_stream, readiness=readiness, metrics=metrics, clock=clock
-        ),
-        watch.watch_dependency(
-            "database", resources.ask_database, readiness=readiness, metrics=metrics, clock=clock
-        ),
-        watch.watch_backlog(
-            role.backlog(),
+    process = Process(settings=settings)
+    clock, metrics, readiness = process.clock(), process.metrics(), process.readiness()
+    roles: list[Role] = []
+    asks: dict[Dependency, watch.Ask] = {
+        "stream": resources.ask_stream,
+        "database": resources.ask_database,
+    }
+    beside = [watch.watch_loop(metrics, clock)]
+    if resources.pool is not None:
+        ingest = IngestRole(
+            settings=settings,
+            instance_id=instance_id,
+            consumer=settings.ingest.consumer or instance_id,
+            redis=resources.redis,
+            pool=resources.pool,
+            clock=process.clock,
+            chance=process.chance,
+            observer=process.observer,
+        )
+        stack.push_async_callback(ingest.source().aclose)
+        roles.append(Ingesting(settings, process, ingest))
+        backlog = watch.watch_backlog(
+            ingest.backlog(),
             stream=settings.redis.stream,
             silence_s=settings.ingest.silence_ms / 1000,
-            observer=role.observer(),
+            observer=process.observer(),
             clock=clock,
-        ),
-        watch.drop_old_notes(resources.drop_old_changes, metrics, clock),
-        watch.watch_loop(metrics, clock),
+        )
+        beside += [backlog, watch.drop_old_notes(resources.drop_old_changes, metrics, clock)]
+    if live_bound is not None:
+        live = LiveRole(
+            settings=settings,
+            instance_id=instance_id,
+            pool=resources.live_pool,
+            clock=process.clock,
+            chance=process.chance,
+            logs=process.logs,
+            metrics=process.metrics,
+            readiness=process.readiness,
+        )
+        stack.push_async_callback(live.feed().aclose)
+        if settings.asks_directus:
+            stack.push_async_callback(live.directus().aclose)
+            asks["directus"] = live.directus().ask
+        roles.append(Showing(settings, process, live, live_bound))
+    for role in settings.process.roles:
+        metrics.watch_role(role, partial(readiness.ready, role))
+    beside += [
+        watch.watch_dependency(name, ask, readiness=readiness, metrics=metrics, clock=clock)
+        for name, ask in asks.items()
     ]
-    return Service(settings, role, http, beside, resources.pool.terminate, fail_fast=fail_fast)
-
-
-def _migration_warns(sentence: str) -> None:
-    say("warning", "migration_warns", sentence=sentence)
+    probes = application(readiness, metrics.exposition, bound.getsockname()[1])
+    http = Serving(probes, bound, limit_concurrency=MOST_CONNECTIONS)
+    return Service(settings, process, roles, http, beside, resources.hang_up, fail_fast=fail_fast)
 
 
 class Signals:
@@ -177,117 +212,79 @@ class Service:
     def __init__(
         self,
         settings: RunSettings,
-        role: IngestRole,
-        http: ProbeServer,
+        process: Process,
+        roles: Sequence[Role],
+        http: Serving,
         beside: Sequence[Coroutine[Any, Any, None]],
         hang_up: Callable[[], None],
         *,
         fail_fast: bool,
     ) -> None:
         self._settings = settings
-        self._role = role
+        self._process = process
+        self._roles = roles
         self._http = http
         self._beside = beside
         self._hang_up = hang_up
         self._fail_fast = fail_fast
-        self._working = False
+        self._working: list[Role] = []
 
     async def run(self) -> None:
         """Work until a signal comes. Raises Refused or Unreachable if the start fails."""
         signals = Signals()
         signals.install()
         serving = asyncio.create_task(self._http.run())
+        await asyncio.wait_for(self._http.listening(), FAIL_FAST_S)
+        self._process.readiness().note("running", ok=True, lasting=True)
+        roles = list(self._settings.process.roles)
+        say("info", "started", version=__version__, port=self._http.port, roles=roles)
         beside = [asyncio.create_task(task) for task in self._beside]
-        work = asyncio.create_task(self._work())
+        works = {asyncio.create_task(self._work(role)): role for role in self._roles}
         asked = asyncio.create_task(signals.asked.wait())
+        ending = [*works, asked, serving, *beside]
         try:
-            await asyncio.wait([work, asked, serving, *beside], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             if asked.done():
-                await self._stop(work, signals)
-            for task in (work, serving, *beside):
+                await self._stop(works, signals)
+            for task in (*works, serving, *beside):
                 if task.done() and not task.cancelled():
                     task.result()  # raises what ended it
             assert asked.done(), "a task that goes on for ever has ended"
         finally:
-            await self._end(serving, [work, asked, *beside])
+            await self._end(serving, [*works, asked, *beside])
 
-    async def _work(self) -> None:
-        await asyncio.wait_for(self._http.listening(), FAIL_FAST_S)
-        process = self._settings.process
-        readiness = self._role.readiness()
-        readiness.note("running", ok=True, lasting=True)
-        for check in ("stream-accepts", "database-accepts"):
-            readiness.note(check, ok=True, lasting=True)
-        say("info", "started", version=__version__, port=self._http.port, roles=list(process.roles))
-        await self._prepare()
-        self._working = True
-        await self._role.ingest().run()
-
-    async def _prepare(self) -> None:
-        """Both servers answer and accept us, and the schema is there. Waits while one is away."""
+    async def _work(self, role: Role) -> None:
         deadline_s = FAIL_FAST_S if self._fail_fast else None
         try:
-            async with asyncio.timeout(deadline_s), asyncio.TaskGroup() as tasks:
-                opened = tasks.create_task(self._patiently(self._role.source().open))
-                tasks.create_task(self._schema())
+            async with asyncio.timeout(deadline_s):
+                await role.prepare()
         except TimeoutError:
             fails = [
                 f"{name}: {check.said}"
-                for name, check in self._role.readiness().checks().items()
+                for name, check in self._process.readiness().checks().items()
                 if not check.ok and name in ("stream", "database")
             ]
             raise Unreachable(f"not reachable within {deadline_s} s: {'; '.join(fails)}") from None
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None  # one refusal is enough to mend first
-        if opened.result():
-            self._role.observer().observe(GroupOpened(created=True))
+        self._working.append(role)
+        await role.run()
 
-    async def _schema(self) -> None:
-        url = self._settings.postgres.url
-        if self._settings.process.migrate:
-            for name in await self._patiently(lambda: migrations.apply(url, say=_migration_warns)):
-                say("info", "migration_applied", name=name)
-        elif missing := await self._patiently(lambda: migrations.missing(url)):
-            names = ", ".join(missing)
-            raise Refused(
-                "database",
-                "schema",
-                f"migrations are missing ({names}), and MIGRATE_ON_START is false; "
-                "to apply them: processor migrate",
-            )
-        await self._patiently(lambda: require_schema(url))
-        self._role.readiness().note("schema", ok=True, said="up to date", lasting=True)
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The answer, waited for while the server is away. A refusal passes."""
-        patience: Patience = self._role.patience()
-        failed: Unavailable | None = None
-        while True:
-            try:
-                answer = await call()
-            except Unavailable as error:
-                failed = error
-                await patience.wait_out(error)
-            else:
-                if failed:
-                    patience.answered(failed.dependency)
-                return answer
-
-    async def _stop(self, work: "asyncio.Task[None]", signals: Signals) -> None:
-        self._role.readiness().note("running", ok=False, said="stopping", lasting=True)
+    async def _stop(self, works: "Mapping[asyncio.Task[None], Role]", signals: Signals) -> None:
+        self._process.readiness().note("running", ok=False, said="stopping", lasting=True)
         name = signal.Signals(signals.first or signal.SIGTERM).name
         say("info", "stopping", signal=name)
-        if not self._working:
-            work.cancel()
-            return
-        self._role.ingest().stop()
+        for work, role in works.items():
+            if role in self._working:
+                role.stop()
+            else:
+                work.cancel()
         deadline_s = self._settings.process.shutdown_ms / 1000
-        _, late = await asyncio.wait([work], timeout=deadline_s)
+        _, late = await asyncio.wait(works, timeout=deadline_s)
         if late:
             say("warning", "stop_cut_short", after_s=deadline_s)
             self._hang_up()  # a write that is under way would not notice being cancelled
-            work.cancel()
-            await asyncio.wait([work], timeout=ABANDON_S)
+            for work in late:
+                work.cancel()
+            await asyncio.wait(late, timeout=ABANDON_S)
 
     async def _end(
         self, serving: "asyncio.Task[None]", others: Sequence["asyncio.Task[Any]"]

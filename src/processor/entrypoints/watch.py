@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from processor.adapters.logs import say
-from processor.adapters.metrics import Metrics
+from processor.adapters.metrics.ingest import Metrics
 from processor.adapters.probes import Readiness
 from processor.core.errors import Dependency, Refused, Unavailable
 from processor.core.notices import StreamSilent

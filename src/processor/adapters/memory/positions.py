@@ -14,7 +14,7 @@ from attrs import Factory, define, frozen
 
 from processor.core.errors import Reason, Rejected
 from processor.core.model import PANIC, Position
-from processor.core.ports import Outcome
+from processor.core.ports import Clock, Outcome
 
 Key = tuple[str, datetime]
 
@@ -31,10 +31,15 @@ class ChangeNote:
 
 @define
 class MemoryTable:
-    """What is durable: rows by their key, and one note per write that inserted anything."""
+    """What is durable: rows by their key, and one note per write that inserted anything. `faulty`
+    are the keys of rows that an operator has marked. Without a `clock` a row has no ingested_at,
+    and counts as stored in time."""
 
     rows: dict[Key, Position] = Factory(dict)
     notes: list[ChangeNote] = Factory(list)
+    faulty: set[Key] = Factory(set)
+    clock: Clock | None = None
+    ingested_ms: dict[Key, int] = Factory(dict)
 
 
 class MemoryPositionSink:
@@ -54,6 +59,8 @@ class MemoryPositionSink:
             stored = rows.get(position.key)
             if stored is None:
                 rows[position.key] = position
+                if self._table.clock is not None:
+                    self._table.ingested_ms[position.key] = self._table.clock.now()
                 outcomes.append(Outcome.INSERTED)
                 at = position.fixed_at
                 first, last = spans.get(position.device_id, (at, at))

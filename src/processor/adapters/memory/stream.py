@@ -44,13 +44,14 @@ class _Group:
     """`read` is the place in the stream's whole history up to which the group has come.
 
     `pending` is what counts; `order` holds its keys sorted, and some that are settled already:
-    they are swept out when they are the most.
+    they are swept out when they are the most. `seen_s` says of each consumer when it asked last.
     """
 
     last_delivered: Key = FIRST
     read: int = 0
     pending: dict[Key, _Delivery] = field(factory=dict)
     order: list[Key] = field(factory=list)
+    seen_s: dict[str, float] = field(factory=dict)
 
     def hand_out(self, key: Key, consumer: str, at_s: float) -> None:
         self.pending[key] = _Delivery(consumer, at_s)
@@ -125,6 +126,13 @@ class MemoryStream:
         self.letters.clear()
         self._begin()
         self.wake()
+
+    def make_group(self, name: str, after: Key) -> None:
+        """Anew, whatever there was of that name: it will read what comes after that id."""
+        self.destroy_group(name)
+        self.exists = True
+        read = self.removed + bisect_right(self.keys, after)
+        self.groups[name] = _Group(last_delivered=after, read=read)
 
     def destroy_group(self, name: str) -> None:
         """With it goes the memory of what was pending."""
@@ -267,6 +275,7 @@ class MemoryStreamSource:
         group = self._stream.groups.get(self._group_name)
         if group is None:
             raise Unavailable("stream", "group-missing", f"there is no group {self._group_name}")
+        group.seen_s[self._consumer] = self._stream.clock.elapsed()
         return group
 
 

@@ -121,6 +121,7 @@ REASONS = frozenset(
 ) | {
     CHUNK_DROPPED,
     SCHEMA_CHANGED,
+    "business-schema",
     "certificate",
     "connection",
     "migration-changed",

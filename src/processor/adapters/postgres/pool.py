@@ -6,7 +6,8 @@ and keeps neither prepared statements nor temporary tables from one transaction 
 they come with each transaction's BEGIN.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,8 @@ PLAN_MEMORY_S = 3_600
 
 @frozen
 class Opening:
-    """How the sessions of a pool begin a transaction: `plain`, or `staging` with an empty STAGED.
+    """How the sessions of a pool begin a transaction: `plain`, or `staging` with an empty STAGED
+    (where they only read, there is none).
 
     In `direct` sessions our settings hold without a transaction, too: one statement may go alone.
     """
@@ -72,6 +74,14 @@ class Session(_Connection):
     def get_reset_query(self) -> str:
         return ""
 
+    async def reset(self, *, timeout: float | None = None) -> None:
+        """Rolls back what an error or a cancellation left open; asyncpg would do so, too, but with
+        a complaint to the event loop for each."""
+        async with asyncio.timeout(timeout):
+            if self.is_in_transaction():
+                await self.execute("ROLLBACK")
+            await super().reset()
+
 
 def open_pool(
     url: str, *, size: int, statement_timeout_ms: int, statement_cache: int
@@ -81,27 +91,74 @@ def open_pool(
 
     A `statement_cache` of 0 means that a transaction pooler stands in between.
     """
-    settings = {
-        "synchronous_commit": "on",
-        "default_transaction_isolation": "read committed",
+    return _pool(
+        url,
+        size=size,
+        statement_timeout_ms=statement_timeout_ms,
+        statement_cache=statement_cache,
+        name="processor",
+        begin="BEGIN ISOLATION LEVEL READ COMMITTED",
+        settings={"synchronous_commit": "on", "default_transaction_isolation": "read committed"},
+        staging=f"CREATE TEMP TABLE {STAGED.removeprefix('pg_temp.')} {_STAGED_COLUMNS}",
+    )
+
+
+def open_reading_pool(
+    url: str, *, size: int, statement_timeout_ms: int, statement_cache: int
+) -> "asyncpg.Pool[Any]":
+    """The same for whoever only reads: its sessions have no staging table and cannot write."""
+    return _pool(
+        url,
+        size=size,
+        statement_timeout_ms=statement_timeout_ms,
+        statement_cache=statement_cache,
+        name="processor-live",
+        begin="BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+        settings={
+            "default_transaction_isolation": "read committed",
+            "default_transaction_read_only": "on",
+            # What is read is the newest of much: back along an index until there is enough, never
+            # a bitmap of all that a device ever sent, which the planner takes to be little.
+            "enable_bitmapscan": "off",
+            # Otherwise TimescaleDB asks of every chunk, for every device, whether the device's
+            # interval touches it: 300 ms for 500 devices and 100 chunks, where to look into the
+            # newest chunk's index takes 20. PostgreSQL without it keeps the setting, unused.
+            "timescaledb.enable_runtime_exclusion": "off",
+        },
+        staging=None,
+    )
+
+
+def _pool(
+    url: str,
+    *,
+    size: int,
+    statement_timeout_ms: int,
+    statement_cache: int,
+    name: str,
+    begin: str,
+    settings: Mapping[str, str],
+    staging: str | None,
+) -> "asyncpg.Pool[Any]":
+    """What `begin` says, and the defaults in `settings` say of a transaction, is the same."""
+    said = {
+        **settings,
         "statement_timeout": str(statement_timeout_ms),
         "lock_timeout": str(min(LOCK_TIMEOUT_MS, max(1, statement_timeout_ms // 2))),
         "jit": "off",  # our statements are short; compiling them takes longer than running them
     }
-    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
-    create = f"CREATE TEMP TABLE {STAGED.removeprefix('pg_temp.')} {_STAGED_COLUMNS}"
+    first = ""
     if statement_cache:
         opening = Opening(begin, begin, direct=True)
-        first = f"{create} ON COMMIT DELETE ROWS"
+        if staging:
+            first = f"{staging} ON COMMIT DELETE ROWS"
     else:
-        local = "; ".join(
-            f"SET LOCAL {name} = '{value}'"
-            for name, value in settings.items()
-            if name != "default_transaction_isolation"
+        local = (f"SET LOCAL {k} = '{v}'" for k, v in said.items() if not k.startswith("default_"))
+        plain = "; ".join([begin, *local])
+        opening = Opening(
+            plain, f"{plain}; {staging} ON COMMIT DROP" if staging else plain, direct=False
         )
-        plain = f"{begin}; {local}"
-        opening = Opening(plain, f"{plain}; {create} ON COMMIT DROP", direct=False)
-        settings, first = {}, ""
+        said = {}
 
     async def init(session: Any) -> None:  # a Session, of which asyncpg's types know nothing
         session.opening = opening
@@ -121,7 +178,7 @@ def open_pool(
         statement_cache_size=statement_cache,
         max_cached_statement_lifetime=PLAN_MEMORY_S,
         max_cacheable_statement_size=15_360,
-        server_settings={"application_name": "processor", "timezone": "UTC", **settings},
+        server_settings={"application_name": name, "timezone": "UTC", **said},
     )
 
 

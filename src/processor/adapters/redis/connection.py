@@ -84,12 +84,12 @@ class Wire:
         self._turn = asyncio.Lock()
 
     async def ask(
-        self, *commands: Sequence[str | int], wait_ms: int = 0, tolerate: str | None = None
+        self, *commands: Sequence[str | int], wait_ms: int = 0, tolerate: str | tuple[str, ...] = ()
     ) -> list[Any]:
         """Send the commands together, and return their raw answers.
 
         The server may take `timeout_s` for all of it, after the `wait_ms` for which the last one
-        may block. An error that begins with `tolerate` counts as the answer None.
+        may block. An error that begins with `tolerate`, or one of them, counts as the answer None.
         Raises Unavailable, Refused.
         """
         # hiredis declares its argument as a tuple of one.
@@ -106,11 +106,11 @@ class Wire:
                 await self._drop()
                 raise
 
-    async def _answer(self, tolerate: str | None) -> Any:
+    async def _answer(self, tolerate: str | tuple[str, ...]) -> Any:
         try:
             return await self._connection.read_response(disable_decoding=True)
         except ResponseError as error:
-            if tolerate is None or not str(error).startswith(tolerate):
+            if not str(error).startswith(tolerate):
                 raise
             return None
 

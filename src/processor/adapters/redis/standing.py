@@ -8,6 +8,8 @@ from attrs import frozen
 FIRST = "0-0"
 """The id before all others."""
 
+SEQUENCE_MAX = 2**64 - 1
+
 
 def order(entry_id: str) -> tuple[int, int]:
     """What ids are compared by: as texts, `9-1` would come after `10-1`."""
@@ -17,6 +19,12 @@ def order(entry_id: str) -> tuple[int, int]:
 
 def milliseconds(entry_id: str) -> int:
     return order(entry_id)[0]
+
+
+def before(entry_id: str) -> str:
+    """The greatest id that is smaller; no entry has the id FIRST."""
+    at_ms, sequence = order(entry_id)
+    return f"{at_ms}-{sequence - 1}" if sequence else f"{at_ms - 1}-{SEQUENCE_MAX}"
 
 
 @frozen

@@ -6,8 +6,12 @@ reads was written by somebody else, and what is counted at the end is asked of t
 """
 
 import asyncio
+import getpass
+import os
 import signal
+import socket
 import sys
+import webbrowser
 from collections import Counter
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -25,8 +29,9 @@ from processor.adapters.files.producer import MAXLEN
 from processor.adapters.redis.connection import connect
 from processor.adapters.redis.producing import produce
 from processor.entrypoints.demo import programs
-from processor.entrypoints.demo.process import NotStarted
-from processor.entrypoints.demo.rehearsal import CARS, Key, Rehearsal
+from processor.entrypoints.demo.field import entered
+from processor.entrypoints.demo.process import NotStarted, free_port
+from processor.entrypoints.demo.rehearsal import CARS, DEVICES, Key, Rehearsal
 from processor.entrypoints.demo.servers import Postgres, Valkey
 from processor.entrypoints.demo.service import Running
 from processor.entrypoints.exits import Exit
@@ -53,15 +58,15 @@ SETTLED_WITHIN_S = 60.0  # after the last entry; a second, unless the machine is
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=0,
-    help="Where the service answers over HTTP; 0 takes a free port.",
+    default=8081,
+    show_default=True,
+    help="Where the map is; 0 takes a free port.",
 )
 @click.option("--once", is_flag=True, help="End after the rally instead of waiting for Ctrl-C.")
 @click.option("--chaos", is_flag=True, help="Kill the service every 10 s, and count.")
-@click.option("--no-browser", is_flag=True, help="Open no page (this version has none yet).")
+@click.option("--no-browser", is_flag=True, help="Only say where the map is.")
 def demo(*, speed: float, port: int, once: bool, chaos: bool, no_browser: bool) -> int:
     """Show everything at work on this machine; nothing is left behind."""
-    del no_browser  # scripts that say it today keep working when there is a page
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind either
     console = Console(highlight=False)
     try:
@@ -69,16 +74,22 @@ def demo(*, speed: float, port: int, once: bool, chaos: bool, no_browser: bool) 
             console.print("starting a Redis-compatible server and PostgreSQL ...")
             valkey = stack.enter_context(Valkey())
             postgres = stack.enter_context(Postgres(timescale=programs.timescale() is not None))
+            event = entered(postgres.url, DEVICES)
             service = stack.enter_context(
-                Running(redis_url=valkey.url, postgres_url=postgres.url, stream=STREAM, port=port)
+                Running(
+                    redis_url=valkey.url,
+                    postgres_url=postgres.url,
+                    stream=STREAM,
+                    page_port=a_port(port),
+                )
             )
             console.print(f"[dim]{valkey.programs.about}; {postgres.programs.about}[/dim]")
-            show = Show(console, service, speed=speed, chaos=chaos)
-            lost = asyncio.run(show.run())
+            show = Show(console, service, event, speed=speed, chaos=chaos)
+            lost = asyncio.run(show.run(browser=not no_browser))
             if not once:
                 show.tell_how_to_look()
                 with suppress(KeyboardInterrupt):
-                    signal.pause()
+                    asyncio.run(show.go_round())
             return Exit.FAILED if lost else Exit.DONE
     except NotStarted as error:
         click.echo(str(error), err=True)
@@ -111,18 +122,24 @@ class Look:
 class Show:
     """One rally, from the first start to the sum at the end."""
 
-    def __init__(self, console: Console, service: Running, *, speed: float, chaos: bool) -> None:
+    def __init__(
+        self, console: Console, service: Running, event: str, *, speed: float, chaos: bool
+    ) -> None:
         self._console = console
         self._service = service
+        self._address = f"http://127.0.0.1:{service.page_port}/?event={event}"
         self._speed = speed
         self._chaos = chaos
         self._kills = 0
 
-    async def run(self) -> int:
+    async def run(self, *, browser: bool) -> int:
         """Play and tell. How many fixes were lost or came twice."""
         settings = self._service.settings
         redis = connect(settings["REDIS_URL"], timeout_s=10, name="demo")
         await self._until_ready()
+        self._tell_where_the_map_is()
+        if browser and has_screen():
+            await asyncio.to_thread(webbrowser.open, self._address)
         database = await asyncpg.connect(settings["POSTGRES_URL"])
         try:
             rehearsal = Rehearsal.at(datetime.now(UTC), self._speed, SEED)
@@ -132,12 +149,7 @@ class Show:
             )
             looking = asyncio.create_task(self._look_on(redis, database, rehearsal))
             killing = asyncio.create_task(self._kill_now_and_then())
-            await play(
-                rehearsal.cues,
-                lambda fields: produce(redis, STREAM, fields, maxlen=MAXLEN),
-                stop=asyncio.Event(),
-                sent=lambda count: None,
-            )
+            await self._play(redis, rehearsal)
             killing.cancel()
             await asyncio.wait([killing])
             await self._until_ready()
@@ -146,6 +158,33 @@ class Show:
         finally:
             await database.close()
             await redis.aclose()
+
+    async def go_round(self) -> None:
+        """Drive on, round after round, until somebody has seen enough."""
+        redis = connect(self._service.settings["REDIS_URL"], timeout_s=10, name="demo")
+        try:
+            while True:
+                rehearsal = Rehearsal.at(datetime.now(UTC), self._speed, SEED)
+                await self._play(redis, rehearsal)
+        finally:
+            await redis.aclose()
+
+    async def _play(self, redis: Redis, rehearsal: Rehearsal) -> None:
+        await play(
+            rehearsal.cues,
+            lambda fields: produce(redis, STREAM, fields, maxlen=MAXLEN),
+            stop=asyncio.Event(),
+            sent=lambda count: None,
+        )
+
+    def _tell_where_the_map_is(self) -> None:
+        port = self._service.page_port
+        self._console.print(f"the map: {self._address}", style="bold", soft_wrap=True)
+        self._console.print(
+            f"[dim]from another machine, first: ssh -N -L {port}:127.0.0.1:{port} "
+            f"{getpass.getuser()}@{socket.gethostname()}[/dim]",
+            soft_wrap=True,
+        )
 
     async def _until_ready(self) -> None:
         async with asyncio.timeout(READY_WITHIN_S):
@@ -228,13 +267,36 @@ class Show:
         environment = " ".join(f"{k}={v}" for k, v in settings.items() if k.endswith("_URL"))
         lines = [
             "",
-            "Everything goes on until Ctrl-C. To look for yourself, in another terminal:",
+            "The cars go round and round until Ctrl-C. To look for yourself, in another terminal:",
+            f"  {self._address} is the map",
             f"  psql {settings['POSTGRES_URL']} -c 'TABLE positions LIMIT 5'",
             f"  {environment} {sys.argv[0]} doctor",
             f"  curl http://127.0.0.1:{self._service.port}/metrics",
         ]
         for line in lines:
             self._console.print(line, soft_wrap=True, markup=False)
+
+
+def a_port(wanted: int) -> int:
+    """The wanted port, or a free one where 0 is wanted. Raises NotStarted if somebody has it."""
+    if wanted == 0:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise NotStarted(
+                f"port {wanted} is taken: stop what has it, or take another with --port"
+            ) from error
+    return wanted
+
+
+def has_screen() -> bool:
+    """Would a browser that we open be seen? A text browser in this terminal would be in the way."""
+    return sys.stdout.isatty() and (
+        sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+    )
 
 
 async def _look(redis: Redis, database: Any) -> Look:

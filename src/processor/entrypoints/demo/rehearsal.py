@@ -25,6 +25,8 @@ DUPLICATES = 0.05
 LATE = 0.05
 CUT_SHORT = 0.005
 
+DEVICES = tuple(str(FIRST_DEVICE + car) for car in range(CARS))
+
 Key = tuple[str, datetime]
 
 
@@ -39,23 +41,24 @@ class Rehearsal:
 
     @classmethod
     def at(cls, now: datetime, speed: float, seed: int) -> "Rehearsal":
-        """A rehearsal that starts now: no fix of it is ahead of the clock when it is sent."""
+        """A rehearsal that starts now. Each fix is of the moment at which it is sent, as on a live
+        map it must be, so the cars drive `speed` times as fast as their speedometers say."""
         chance = random.Random(seed)  # noqa: S311 - to be repeatable is the point
-        tape = Tape(list(_field(chance))).moved_to(now, speed)
-        plan = tape.plan(speed=speed, duplicates=DUPLICATES, late=LATE, disorder=5, chance=chance)
+        tape = Tape(list(_field(chance))).compressed(speed).moved_to(now, 1.0)
+        plan = tape.plan(duplicates=DUPLICATES, late=LATE, disorder=5, chance=chance)
         cues = [_cut_short(cue) if chance.random() < CUT_SHORT else cue for cue in plan]
         whole = [cue.payload for cue in cues if cue.payload.text.endswith("}")]
         return cls(
             cues,
             frozenset((each.device_id, datetime.fromisoformat(each.timestamp)) for each in whole),
             len(cues) - len(whole),
-            tape.lasts_s(speed),
+            tape.lasts_s(1.0),
         )
 
 
 def _field(chance: random.Random) -> Iterator[Payload]:
-    for car in range(CARS):
-        for payload in recorded(TRACK, device_id=str(FIRST_DEVICE + car), chance=chance):
+    for car, device_id in enumerate(DEVICES):
+        for payload in recorded(TRACK, device_id=device_id, chance=chance):
             yield payload.moved(car * INTERVAL)
 
 

@@ -22,8 +22,9 @@ STOPPED_WITHIN_S = 25.0  # its own budget is 20 s
 class Running:
     """A context manager; `kill` and `start` may be called in between."""
 
-    def __init__(self, *, redis_url: str, postgres_url: str, stream: str, port: int) -> None:
-        self.port = port or free_port()
+    def __init__(self, *, redis_url: str, postgres_url: str, stream: str, page_port: int) -> None:
+        self.port = free_port()
+        self.page_port = page_port
         self.settings = {
             "REDIS_URL": redis_url,
             "POSTGRES_URL": postgres_url,
@@ -61,6 +62,12 @@ class Running:
             "INSTANCE_ID": f"demo-{self.port}",
             "METRICS_HOST": "127.0.0.1",
             "METRICS_PORT": str(self.port),
+            "LIVE_WS_HOST": "127.0.0.1",
+            "LIVE_WS_PORT": str(self.page_port),
+            "LIVE_WS_DRAIN_TIMEOUT_MS": "200",
+            "LIVE_PAGE": "true",
+            "LIVE_WS_ALLOW_NO_ORIGIN": "true",  # so that a terminal can listen, too
+            "LIVE_AUTH": "open",  # who can reach a port of this machine's loopback sits at it
             # The killed instance's name is taken over at once, and so is what it held; a rehearsal
             # has no time for the minute that a real claim waits.
             "CLAIM_THRESHOLD_MS": "5000",

@@ -1,0 +1,1 @@
+"""The live channel: positions to browsers over WebSocket, and the page that shows them."""
