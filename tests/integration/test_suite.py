@@ -114,6 +114,13 @@ def test_a_missing_server_says_what_to_install(run, tmp_path, ci, status):
     assert "no TimescaleDB: make timescale" in printed
 
 
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_a_missing_browser_says_what_to_install(run, tmp_path, ci, status):
+    returned, printed = run("def test_it(chromium): ...", CI=ci, PATH=str(tmp_path))
+    assert returned == status
+    assert "no Chromium: apt install chromium" in printed
+
+
 async def query(url, statement):
     connection = await asyncpg.connect(url)
     try:

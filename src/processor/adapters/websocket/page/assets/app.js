@@ -160,7 +160,8 @@ function reserve() {
   if (!map) return;
   const { left, height } = $("panel").getBoundingClientRect();
   const covered = Math.min(height, innerHeight * 0.5);
-  const beside = narrow.matches || height === 0 ? 0 : innerWidth - left;
+  const tools = $("tools").getBoundingClientRect().width + 12;
+  const beside = narrow.matches || height === 0 ? tools : innerWidth - left;
   document.documentElement.style.setProperty("--covered", `${covered}px`);
   map.reserve({
     top: $("chips").getBoundingClientRect().bottom, left: 0,
