@@ -468,6 +468,21 @@ def test_missing_migrations_that_an_operator_wants_to_run_end_a_start_with_78(
     assert "to apply them: processor migrate" in process.lines[-1]["sentence"]
 
 
+def test_a_process_that_only_shows_says_that_its_stream_is_silent(
+    start: Callable[..., Process], redis_url: str, postgres_url: str, stream_name: str
+) -> None:
+    process = start(
+        ROLES="live",
+        LIVE_AUTH="open",
+        LIVE_WS_HOST="127.0.0.1",
+        LIVE_WS_PORT="0",
+        REDIS_URL=redis_url,
+        POSTGRES_URL=postgres_url,
+        REDIS_TELEMETRY_STREAM=stream_name,
+    )
+    assert "never had an entry" in process.said("stream_silent")["sentence"]
+
+
 def test_a_silent_stream_is_said_with_those_that_have_traffic(
     start: Callable[..., Process], redis_url: str, postgres_url: str, stream_name: str
 ) -> None:

@@ -47,10 +47,15 @@ ENVIRON = {
 }
 
 
+def made(settings: RunSettings) -> Process:
+    """What the roles share, on a Redis that is not there."""
+    return Process(settings=settings, redis=connect(settings.redis.url, timeout_s=1, name="test"))
+
+
 @pytest.fixture
 async def role() -> IngestRole:
     settings = read(RunSettings, ENVIRON)
-    process = Process(settings=settings)
+    process = made(settings)
     return IngestRole(
         settings=settings,
         instance_id="a-1",
@@ -66,7 +71,7 @@ async def role() -> IngestRole:
 @pytest.fixture
 async def live(auth: str) -> LiveRole:
     settings = read(RunSettings, {**ENVIRON, "LIVE_AUTH": auth})
-    process = Process(settings=settings)
+    process = made(settings)
     return LiveRole(
         settings=settings,
         instance_id="a-1",
@@ -80,7 +85,7 @@ async def live(auth: str) -> LiveRole:
 
 
 async def test_every_provider_builds_what_the_service_is_made_of(role: IngestRole) -> None:
-    for container in (role, Process(settings=role.settings())):
+    for container in (role, made(role.settings())):
         for name, provider in container.providers.items():
             if not isinstance(provider, providers.Dependency | providers.Object):
                 assert provider() is not None, name
@@ -115,7 +120,7 @@ PAYLOAD = {
 
 
 async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
-    process = Process(settings=role.settings())
+    process = made(role.settings())
     metrics = process.metrics()
     role.observer.override(process.observer)
     stream = MemoryStream(role.clock())
@@ -123,7 +128,7 @@ async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
     role.source.override(MemoryStreamSource(stream, group="processor", consumer="a-1"))
     role.dead_letters.override(MemoryDeadLetters(stream, group="processor", maxlen=10))
     role.sink.override(MemoryPositionSink(table))
-    role.backlog.override(MemoryBacklog(stream, group="processor"))
+    process.backlog.override(MemoryBacklog(stream, group="processor"))
     stream.add({b"codec": b"8E", b"payload": json.dumps(PAYLOAD).encode()})
     stream.add({b"codec": b"8E", b"payload": b"no JSON"})
     running = asyncio.create_task(role.ingest().run())
@@ -134,7 +139,7 @@ async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
         await running
     assert [key[0] for key in table.rows] == ["356307042441013"]
     assert [letter[b"reason"] for letter in stream.dead_letters()] == [b"payload-not-json"]
-    measured = await role.backlog().measure()
+    measured = await process.backlog().measure()
     assert (measured.lag, measured.pending, measured.dead_letters) == (0, 0, 1)
     assert b'position_writes_total{status="inserted"} 1.0' in metrics.exposition()[0]
 
@@ -180,4 +185,4 @@ async def test_every_observer_hears_and_one_that_fails_stops_nobody(
 
     Audience(Broken(), Ear()).observe(InFlight(3))
     assert heard == [InFlight(3)]
-    assert Process(settings=role.settings()).readiness().roles() == list(CHECKS)
+    assert made(role.settings()).readiness().roles() == list(CHECKS)

@@ -26,11 +26,11 @@ from processor.core.notices import (
     FeedOpened,
     FixesFannedOut,
     GroupsReaped,
-    IdentityRechecked,
     LineClosed,
     LiveStarted,
     LiveStopped,
     Notice,
+    RechecksAged,
     RetryScheduled,
     SnapshotTaken,
 )
@@ -75,11 +75,12 @@ def heard() -> Iterator[tuple[Logs, list[dict[str, object]]]]:
     ("notice", "level"),
     [
         (FeedOpened("1-0", "2-0"), "debug"),
-        (FeedFailed("connection", "away"), "debug"),
+        (FeedFailed("reading", "connection", "away"), "debug"),
+        (FeedFailed("reaping", "permission", "no eval"), "warning"),
         (LiveStarted(3), "info"),
         (LiveStopped(), "info"),
         (FANNED_OUT, "debug"),
-        (BatchesSent(4), "debug"),
+        (BatchesSent([1_960], 2_000, 4, 5), "debug"),
         (GroupsReaped(["live-broadcast-b"]), "info"),
         (DeviceMapRead(40, 1), "info"),
         (EMPTY, "warning"),
@@ -103,7 +104,7 @@ def test_each_notice_is_a_line_of_its_level(notice: Notice, level: str) -> None:
         Answered("error"),
         AudienceCounted(1, 1),
         AuthAsked("identify", "success", 0.01),
-        IdentityRechecked(60.0),
+        RechecksAged(60.0),
     ],
 )
 def test_what_is_only_a_number_is_no_line(notice: Notice) -> None:
@@ -125,6 +126,13 @@ def test_a_map_is_said_when_it_changes_between_there_and_not_there() -> None:
         "info",
         "debug",
     ]
+
+
+def test_a_crowd_of_partial_snapshots_is_one_warning() -> None:
+    with heard() as (logs, lines):
+        for _ in range(3):
+            logs.observe(SnapshotTaken(2, 1.5, "no answer in time"))
+    assert [line["level"] for line in lines] == ["warning", "debug", "debug"]
 
 
 # ---- metrics
@@ -157,12 +165,12 @@ def test_each_notice_moves_its_numbers() -> None:
     metrics = LiveMetrics(registry)
     for notice in [
         FANNED_OUT,
-        BatchesSent(4),
+        BatchesSent([1_960], 2_000, 4, 5),
         Answered("subscribed"),
         AudienceCounted(7, 9),
         AuthAsked("identify", "unauthorized", 0.25),
         AuthAsked("may-read", "success", 0.5),
-        IdentityRechecked(61.0),
+        RechecksAged(61.0),
         SnapshotTaken(40, 0.125, None),
         SnapshotTaken(2, 1.5, "no answer in time"),
         LineClosed(4499, 12),
@@ -170,14 +178,14 @@ def test_each_notice_moves_its_numbers() -> None:
     ]:
         metrics.observe(notice)
     assert {name: value for name, value in values(registry).items() if value} == {
-        "live_latency_seconds_count": 2,
-        "live_latency_seconds_sum": 1.04,
+        "live_latency_seconds_count": 3,
+        "live_latency_seconds_sum": 1.08,
         "live_messages_sent_total{position}": 40,
         "live_messages_sent_total{positions}": 4,
         "live_messages_sent_total{subscribed}": 1,
         "live_messages_dropped_total{older}": 2,
         "live_messages_dropped_total{rejected}": 1,
-        "live_messages_dropped_total{conflated}": 12,
+        "live_messages_dropped_total{conflated}": 17,
         "live_orphans_total": 3,
         "live_connections": 7,
         "live_subscriptions": 9,

@@ -48,7 +48,6 @@ from processor.core.notices import (
     FixesFannedOut,
     GroupOpened,
     GroupsReaped,
-    IdentityRechecked,
     InFlight,
     IngestStopped,
     LineClosed,
@@ -56,6 +55,7 @@ from processor.core.notices import (
     LiveStopped,
     Notice,
     ReadFailed,
+    RechecksAged,
     RetryScheduled,
     SnapshotTaken,
     StreamSilent,
@@ -129,6 +129,7 @@ class Logs:
         self._elapsed = elapsed
         self._troubles: dict[Dependency, _Trouble] = {}
         self._map_said: str | None = None
+        self._partial_s: float | None = None
 
     def observe(self, notice: Notice) -> None:
         level, fields = self._line(notice)
@@ -188,8 +189,9 @@ class Logs:
                 return "info", {}
             case FeedOpened(after_id, quiet_until):
                 return "debug", {"after_id": after_id, "quiet_until": quiet_until}
-            case FeedFailed(reason, sentence):  # the retry that follows is what is said
-                return "debug", {"reason": reason, "sentence": sentence}
+            case FeedFailed(doing, reason, sentence):  # of reading, the retry is what is said
+                level = "debug" if doing == "reading" else "warning"
+                return level, {"doing": doing, "reason": reason, "sentence": sentence}
             case GroupsReaped(names):
                 return "info", {"groups": list(names)}
             case DeviceMapRead(devices, events):
@@ -198,18 +200,27 @@ class Logs:
                 return self._unmapped(reason, sentence)
             case SnapshotTaken(size, seconds, fault):
                 told = {"size": size, "seconds": round(seconds, 6)}
-                return ("warning", {**told, "sentence": fault}) if fault else ("debug", told)
+                return self._partial({**told, "sentence": fault}) if fault else ("debug", told)
             case FixesFannedOut(received_ms, _, frames, orphans, unused):
                 counts = {"fixes": len(received_ms), "frames": frames, "orphans": orphans}
                 return "debug", {**counts, **unused}
-            case BatchesSent(frames):
-                return "debug", {"frames": frames}
+            case BatchesSent(received_ms, _, frames, conflated):
+                counts = {"fixes": len(received_ms), "frames": frames, "conflated": conflated}
+                return "debug", counts
             case LineClosed(code, conflated):
                 return "debug", {"code": code, "conflated": conflated}
-            case Answered() | AudienceCounted() | AuthAsked() | IdentityRechecked():
+            case Answered() | AudienceCounted() | AuthAsked() | RechecksAged():
                 return "debug", None  # numbers, and too many for lines
             case _:
                 raise AssertionError(f"{type(notice).__name__} has no line")
+
+    def _partial(self, told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+        """A crowd that comes back while the database is away is one fault, not a thousand."""
+        now_s = self._elapsed()
+        if self._partial_s is not None and now_s - self._partial_s < REPEAT_S:
+            return "debug", told
+        self._partial_s = now_s
+        return "warning", told
 
     def _mapped(self, devices: int, events: int) -> tuple[str, Mapping[str, Any] | None]:
         """The first map is said, an empty one as what it is, and that there is one again."""

@@ -178,6 +178,9 @@ class FeedOpened:
 
 @frozen
 class FeedFailed:
+    """Something of the live feed failed; of `reading` a retry follows, the others are over."""
+
+    doing: Literal["reading", "reaping", "closing"]
     reason: str
     sentence: str
 
@@ -210,9 +213,14 @@ class FixesFannedOut:
 
 @frozen
 class BatchesSent:
-    """One tick's frames for those who want batches."""
+    """One tick's frames for those who want batches. `received_ms` holds when the stream had taken
+    the fixes in them, `at_ms` is now; `conflated` fixes were left out of some line's batch, because
+    it had no room and newer ones came."""
 
+    received_ms: Sequence[int]
+    at_ms: int
     frames: int
+    conflated: int
 
 
 @frozen
@@ -271,10 +279,10 @@ class AuthAsked:
 
 
 @frozen
-class IdentityRechecked:
-    """A connection's session and events were looked at again, `interval_s` after the last time."""
+class RechecksAged:
+    """How long ago the connection that waits longest was last looked at, session and events."""
 
-    interval_s: float
+    longest_s: float
 
 
 @frozen
@@ -318,6 +326,6 @@ Notice = (
     | SnapshotTaken
     | AudienceCounted
     | AuthAsked
-    | IdentityRechecked
+    | RechecksAged
     | LineClosed
 )

@@ -248,7 +248,7 @@ class Access(StrEnum):
 
 
 class AuthVerifier(Protocol):
-    """Who somebody is, and what he may see: decided by Directus, for us by the `Cookie` header.
+    """Who somebody is, and what they may see: decided by Directus, by the `Cookie` header.
 
     Order   Handshakes and subscriptions go before rechecks, which take what is left.
     Repeat  An answer may be a few seconds old and shared by all who ask the same. One to a
@@ -271,7 +271,8 @@ class Line(Protocol):
     """One browser's connection, as seen from here: something to send to, and to hang up.
 
     Order   What is sent arrives in the order of sending, but what is kept under a key goes where
-            its newest value was kept. What was sent before a close arrives before it.
+            its newest value was kept. What was sent before a close arrives before it, but where the
+            line is closed for being too slow.
     Repeat  Closing twice does nothing; what is sent to a closed line goes nowhere.
     Cancel  Not awaitable: sending to somebody who does not read takes no longer.
     Units   `code` a WebSocket close code.

@@ -106,6 +106,7 @@ class Process(containers.DeclarativeContainer):
     """What every role of a process has in common."""
 
     settings = providers.Dependency(instance_of=RunSettings)
+    redis: "providers.Dependency[Redis]" = providers.Dependency()
 
     clock = providers.Singleton(SystemClock)
     chance = providers.Singleton(SystemChance)
@@ -130,6 +131,13 @@ class Process(containers.DeclarativeContainer):
     )
     observer = providers.Singleton(Audience, logs, metrics, readiness)
     patience = providers.Factory(Patience, clock, chance, observer)
+    backlog = providers.Singleton(
+        RedisBacklog,
+        redis,
+        stream=settings.provided.redis.stream,
+        group=settings.provided.redis.group,
+        clock=clock,
+    )
 
 
 class IngestRole(containers.DeclarativeContainer):
@@ -194,18 +202,9 @@ class IngestRole(containers.DeclarativeContainer):
         limits=limits,
     )
 
-    # beside the work
-    backlog = providers.Singleton(
-        RedisBacklog,
-        redis,
-        stream=settings.provided.redis.stream,
-        group=settings.provided.redis.group,
-        clock=clock,
-    )
-
 
 def _house(settings: RunSettings) -> House:
-    """In an open house everybody is the same user, and so the house is what bounds him."""
+    """In an open house everybody is the same user, and so the house is the bound."""
     live, is_open = settings.live, settings.live.auth == "open"
     return House(
         origins=frozenset(live.origins),
@@ -289,7 +288,7 @@ class LiveRole(containers.DeclarativeContainer):
         ),
     )
 
-    # who is there, and what he may see
+    # who is there, and what they may see
     directus = providers.Singleton(
         DirectusClient,
         settings.provided.directus.url,
@@ -341,6 +340,7 @@ class LiveRole(containers.DeclarativeContainer):
         every_ms=settings.provided.directus.recheck_ms,
         clock=clock,
         chance=chance,
+        observer=observer,
     )
     server = providers.Singleton(
         LiveServer,

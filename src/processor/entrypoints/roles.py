@@ -155,6 +155,7 @@ class Showing:
                 reading = tasks.create_task(fanout.run())
                 beside = [
                     tasks.create_task(self._device_map().run()),
+                    tasks.create_task(self._role.rechecks().watch()),
                     tasks.create_task(self._served()),
                 ]
                 beside += [
@@ -183,21 +184,24 @@ class Showing:
         await asyncio.wait([self._serving], timeout=LISTENING_WITHIN_S)
 
     def stop(self) -> None:
-        self._role.admission().open = False
+        self._role.admission().close()
         self._asked.set()
 
     def _device_map(self) -> Refreshed[DeviceMap]:
         observer, delivery = self._role.observer(), self._role.delivery()
-        topic_map = self._role.topic_map()
+        topic_map, admission = self._role.topic_map(), self._role.admission()
+        newest = self._role.newest()
 
         async def read() -> DeviceMap:
             return DeviceMap(await topic_map.read())
 
         def swapped(devices: DeviceMap) -> None:
-            delivery.devices = devices
+            delivery.swap(devices, newest.get)
+            admission.has("devices")
             observer.observe(DeviceMapRead(len(devices), devices.events))
 
         def failed(error: Unavailable | Refused) -> None:
+            admission.has("devices")  # it was asked for: live goes on with what it can know
             observer.observe(DeviceMapFailed(error.reason, error.sentence))
 
         return Refreshed(

@@ -128,14 +128,22 @@ async def _assemble(
     fail_fast: bool,
 ) -> "Service":
     resources = await open_resources(settings, instance_id, stack)
-    process = Process(settings=settings)
+    process = Process(settings=settings, redis=resources.redis)
     clock, metrics, readiness = process.clock(), process.metrics(), process.readiness()
     roles: list[Role] = []
     asks: dict[Dependency, watch.Ask] = {
         "stream": resources.ask_stream,
         "database": resources.ask_database,
     }
-    beside = [watch.watch_loop(metrics, clock)]
+    # Whoever reads the stream, be it for browsers only, has to notice that nothing comes.
+    backlog = watch.watch_backlog(
+        process.backlog(),
+        stream=settings.redis.stream,
+        silence_s=settings.ingest.silence_ms / 1000,
+        observer=process.observer(),
+        clock=clock,
+    )
+    beside = [watch.watch_loop(metrics, clock), backlog]
     if resources.pool is not None:
         ingest = IngestRole(
             settings=settings,
@@ -149,14 +157,7 @@ async def _assemble(
         )
         stack.push_async_callback(ingest.source().aclose)
         roles.append(Ingesting(settings, process, ingest))
-        backlog = watch.watch_backlog(
-            ingest.backlog(),
-            stream=settings.redis.stream,
-            silence_s=settings.ingest.silence_ms / 1000,
-            observer=process.observer(),
-            clock=clock,
-        )
-        beside += [backlog, watch.drop_old_notes(resources.drop_old_changes, metrics, clock)]
+        beside.append(watch.drop_old_notes(resources.drop_old_changes, metrics, clock))
     if live_bound is not None:
         live = LiveRole(
             settings=settings,

@@ -100,7 +100,7 @@ class Shared(Generic[T]):
             if not serves:
                 continue
             if isinstance(outcome, Unavailable):
-                # Everybody gets one of his own: what is raised collects the trace of its way.
+                # Each gets one of its own: what is raised collects the trace of its way.
                 raise Unavailable("directus", outcome.reason, outcome.sentence, outcome.pause)
             return outcome
 

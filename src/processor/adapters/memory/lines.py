@@ -18,7 +18,7 @@ class MemoryLine:
 
     @property
     def clear(self) -> bool:
-        return self._clear
+        return self._clear and self.closed is None
 
     @clear.setter
     def clear(self, clear: bool) -> None:

@@ -11,9 +11,9 @@ from processor.core.notices import (
     AuthAsked,
     BatchesSent,
     FixesFannedOut,
-    IdentityRechecked,
     LineClosed,
     Notice,
+    RechecksAged,
     SnapshotTaken,
 )
 
@@ -74,7 +74,7 @@ class LiveMetrics:
         )
         registry.register(self._latency)
         self._recheck_s = series.gauge(
-            "live_recheck_interval_seconds", "how long the last browser waited for its recheck"
+            "live_recheck_interval_seconds", "how long the browser that waits longest has waited"
         )
 
     def observe(self, notice: Notice) -> None:
@@ -84,8 +84,10 @@ class LiveMetrics:
                 self._sent.labels("position").inc(frames)
                 self._orphans.inc(orphans)
                 self._drop(unused.items())
-            case BatchesSent(frames):
+            case BatchesSent(received_ms, at_ms, frames, conflated):
+                self._latency.observe(received_ms, at_ms)
                 self._sent.labels("positions").inc(frames)
+                self._drop([("conflated", conflated)])
             case Answered(kind):
                 self._sent.labels(kind).inc()
             case AudienceCounted(connections, subscriptions):
@@ -99,8 +101,8 @@ class LiveMetrics:
                 if question == "identify":
                     self._attempts.labels(result).inc()
                 (self._auth_s if question == "identify" else self._authz_s).observe(seconds)
-            case IdentityRechecked(interval_s):
-                self._recheck_s.set(interval_s)
+            case RechecksAged(longest_s):
+                self._recheck_s.set(longest_s)
             case LineClosed(_, conflated):
                 self._drop([("conflated", conflated)])
             case _:

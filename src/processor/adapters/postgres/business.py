@@ -88,6 +88,19 @@ async def ask(
         raise Refused("database", "unexpected", error.sentence) from error
 
 
+async def check(pool: "asyncpg.Pool[Any]", *, timeout_ms: int) -> None:
+    """Look at the columns themselves: a wrong type need not fail any question, an IMEI that is a
+    number fits no position. Raises as `ask`."""
+    deadline_s = asyncio.get_running_loop().time() + timeout_ms / 1000
+    try:
+        async with session_of(pool, timeout_s=timeout_ms / 1000) as session:
+            faults = await _faults(session, deadline_s)
+    except Rejected as error:
+        raise Refused("database", "unexpected", error.sentence) from error
+    if faults:
+        raise Refused("database", "business-schema", "; ".join(faults))
+
+
 async def _faults(session: Session, deadline_s: float) -> Sequence[str]:
     """What does not fit in the business tables, a sentence each."""
     faults = []

@@ -195,9 +195,9 @@ async def session_of(pool: "asyncpg.Pool[Any]", *, timeout_s: float) -> AsyncIte
             raise Refused("database", "settings", "POSTGRES_URL cannot be used") from error
         try:
             yield session  # type: ignore[misc]  # asyncpg's proxy of it
-        except (TimeoutError, asyncpg.InternalServerError):
-            # A cancelled COPY may hang, and a backend that found a bug of its own (XX) is not asked
-            # again: do not even say goodbye.
+        except (TimeoutError, asyncio.CancelledError, asyncpg.InternalServerError):
+            # A server that does not answer would not answer a goodbye either, a cancelled COPY may
+            # hang, and a backend that found a bug of its own (XX) is not asked again.
             session.terminate()
             raise
         finally:

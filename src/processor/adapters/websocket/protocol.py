@@ -13,7 +13,7 @@ import socket
 from typing import Any
 
 import h11
-from attrs import frozen
+from attrs import define, field
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -57,13 +57,15 @@ NOT_UTF8, NO_PONG, RESTARTING, TOO_MANY = 1007, 1011, 1012, 4429
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-@frozen
+@define
 class DoorRules:
-    """`most` connections of any kind; `head_s` for a request's head, `visit_s` for all of HTTP."""
+    """`most` connections of any kind; `head_s` for a request's head, `visit_s` for all of HTTP.
+    `silent` are those who have not asked for anything yet, the longest silent first."""
 
     most: int
     head_s: float = HEAD_WITHIN_S
     visit_s: float = VISIT_WITHIN_S
+    silent: dict["FrontDoor", None] = field(factory=dict)
 
 
 class FrontDoor(H11Protocol):
@@ -78,8 +80,14 @@ class FrontDoor(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._rules.most:
-            transport.abort()
-            return
+            # Whoever says nothing makes room: a browser speaks at once, and a crowd of silent
+            # connections must not keep it out.
+            longest = next(iter(self._rules.silent), self)
+            longest.transport.abort()
+            if longest is self:
+                return
+            self._rules.silent.pop(longest, None)
+        self._rules.silent[self] = None
         self._visit = self.loop.call_later(self._rules.visit_s, transport.abort)
         self._watch_head()
 
@@ -108,6 +116,7 @@ class FrontDoor(H11Protocol):
     def _watch_head(self) -> None:
         """A head that has begun, be it the second on a connection, has its time and no more."""
         if self.conn.their_state is not h11.IDLE:
+            self._rules.silent.pop(self, None)
             if self._head is not None:
                 self._head.cancel()
                 self._head = None
@@ -115,6 +124,7 @@ class FrontDoor(H11Protocol):
             self._head = self.loop.call_later(self._rules.head_s, self.transport.abort)
 
     def _unwatch(self) -> None:
+        self._rules.silent.pop(self, None)
         for timer in (self._head, self._visit):
             if timer is not None:
                 timer.cancel()

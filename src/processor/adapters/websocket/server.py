@@ -63,7 +63,7 @@ class LiveServer:
     async def drain(self, within_ms: int) -> None:
         """Let nobody in, and send everybody away, one after the other: those who come back do not
         come back all at once. Who is not gone by then is cut off."""
-        self._admission.open = False
+        self._admission.close()
         started_s = self._clock.elapsed()
         within_s = within_ms / 1000
         clients = self._clients.connected()

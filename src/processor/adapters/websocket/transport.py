@@ -43,8 +43,8 @@ class SlowRules:
 
 class BrowserLine:
     """A Line on an asyncio transport that pauses as soon as it holds anything (its limit is 0): so
-    while the line is `clear`, nothing is overtaken. `hang_up` speaks the protocol's goodbye: given
-    a code, a reason, and whether what waits in the transport is worth waiting for."""
+    while the line is `clear`, nothing is overtaken. `hang_up` speaks the protocol's goodbye,
+    given a code and a reason."""
 
     __slots__ = ("_hang_up", "_loop", "_outbox", "_rules", "_socket", "_stall", "_waiting",
                  "_write", "clear", "closed", "transport")  # fmt: skip
@@ -73,8 +73,10 @@ class BrowserLine:
         """Write a frame for which there is room."""
         try:
             sent = os.write(self._socket, frame)
-        except OSError:  # full, or broken: the transport knows what to do
+        except BlockingIOError:
             sent = 0
+        except OSError:  # broken: the transport finds out, and asyncio logs each write after that
+            sent, self.clear = 0, False
         if sent < len(frame):
             self._write(frame[sent:])
 

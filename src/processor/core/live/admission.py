@@ -8,6 +8,7 @@ begins like an allowed one is somebody else's.
 import re
 from collections import Counter
 from collections.abc import Collection
+from typing import Literal, get_args
 
 from attrs import field, frozen, mutable
 
@@ -44,14 +45,32 @@ class House:
     most_per_user: int
 
 
+Need = Literal["stream", "devices"]
+"""What live has to know before it lets anybody in, or their snapshot could have a hole: what is on
+the stream and may not be stored yet, and which device drives where (if that can be known now)."""
+
+
 @mutable
 class Admission:
-    """The door. `open` while the live role works."""
+    """The door. It opens when nothing is missing any more; once closed, it stays closed."""
 
     house: House
-    open: bool = False
+    missing: set[Need] = field(factory=lambda: set(get_args(Need)))
+    _closed: bool = False
     _inside: Counter[str] = field(factory=Counter)
     _asking: int = 0
+
+    @property
+    def open(self) -> bool:
+        return not self.missing and not self._closed
+
+    def has(self, need: Need) -> None:
+        """One thing less is missing."""
+        self.missing.discard(need)
+
+    def close(self) -> None:
+        """For good: live is about to stop."""
+        self._closed = True
 
     def knock(self, *, origin: str | None, host: str, cookie: str) -> Refusal | None:
         """Judge the headers of a handshake. None: take a place, by `enter` or `give_up`."""
@@ -73,7 +92,7 @@ class Admission:
         self._asking -= 1
 
     def enter(self, user_id: str) -> Refusal | None:
-        """Who knocked is this user; the place is his unless he has too many."""
+        """Who knocked is this user; the place is theirs unless they have too many."""
         self._asking -= 1
         if not self.open:
             return Refusal(503, "about to stop", RETRY_AFTER_S)

@@ -26,9 +26,9 @@ from processor.core.live.messages import (
     topic_of,
 )
 from processor.core.live.registry import Registry
-from processor.core.live.session import Session, SessionLimits
+from processor.core.live.session import Bucket, Session, SessionLimits
 from processor.core.live.snapshot import SnapshotMaker, Stored
-from processor.core.notices import Answered, AudienceCounted, IdentityRechecked, SnapshotTaken
+from processor.core.notices import Answered, AudienceCounted, SnapshotTaken
 from processor.core.ports import (
     Access,
     AuthVerifier,
@@ -44,6 +44,10 @@ T = TypeVar("T")
 
 SESSION_ENDED = 4401
 
+TRAILS_A_SECOND, TRAILS_AT_ONCE = 1, 5
+"""Answers with trails for one connection. Each keeps the loop for some ten milliseconds and a
+session of the database for fifty: a page asks once, and nobody may live on it."""
+
 REFUSALS: Mapping[Access, tuple[Code, str]] = {
     Access.FORBIDDEN: (Code.FORBIDDEN, "you may not read this event"),
     Access.NOT_FOUND: (Code.NOT_FOUND, "there is no such event"),
@@ -58,7 +62,8 @@ OVERTAKEN = (Code.ERROR, "unsubscribed, or subscribed anew, before the answer wa
 @define(eq=False)
 class Client:
     """One connection of one user. `cookie` is what it came with: for Directus, never shown.
-    `asking` are its subscribes for which leave is being asked, by topic, in their order."""
+    `asking` are its subscribes for which leave is being asked, by topic, in their order; `trails`
+    is how many answers with trails it may still have."""
 
     line: Line
     user_id: str
@@ -66,6 +71,7 @@ class Client:
     session: Session
     checked_s: float
     asking: dict[str, list[Subscribe]] = field(factory=dict)
+    trails: Bucket = field(factory=lambda: Bucket(TRAILS_A_SECOND, TRAILS_AT_ONCE))
 
     def ask(self, asked: Subscribe) -> None:
         self.session.topics.add(asked.topic)
@@ -137,6 +143,7 @@ class Clients:
         """The connection is gone."""
         self._registry.hang_up(client.line)
         self._clients.pop(client.line, None)
+        client.cookie = ""  # whoever still holds the client has no use for it
         self._count()
 
     def hear(self, client: Client, text: str) -> Subscribe | None:
@@ -201,7 +208,7 @@ class Clients:
         subscription = self._registry.join(client.line, event_id, asked)
         self._count()
         began_s = self._clock.elapsed()
-        stored = await self._stored(event_id, asked)
+        stored = await self._stored(client, event_id, asked)
         if not self._registry.is_joined(subscription):
             if self.is_connected(client):
                 self._refuse(client, asked, *OVERTAKEN)
@@ -212,14 +219,14 @@ class Clients:
         seconds = self._clock.elapsed() - began_s
         self._observer.observe(SnapshotTaken(len(answer.snapshot), seconds, stored.fault))
 
-    async def _stored(self, event_id: str, asked: Subscribe) -> Stored:
+    async def _stored(self, client: Client, event_id: str, asked: Subscribe) -> Stored:
         """What the database has, if it says so in time. Trails, which take it longer, do not take
-        the snapshot with them."""
+        the snapshot with them; who asks for them too often gets none."""
         newest = self._in_time(self._snapshots.newest(event_id, self._maker.held(event_id)))
-        if not asked.history:
+        if not asked.history or not client.trails.spend(self._clock.elapsed()):
             known, fault = await newest
             return Stored(known or Snapshot(()), fault=fault)
-        count = self._maker.trail_count(event_id, asked.history)
+        count = self._maker.trail_count(event_id, asked)
         trails = self._snapshots.trails(event_id, count, attributes=asked.attributes)
         (known, fault), (past, other) = await asyncio.gather(newest, self._in_time(trails))
         return Stored(known or Snapshot(()), past, fault or other)
@@ -237,7 +244,7 @@ class Clients:
     # -- recheck, and small things -----------------------------------------------------------
 
     async def recheck(self, client: Client) -> None:
-        """Look again who this is and what he may read. Raises Unavailable if it cannot be known:
+        """Look again who this is, and what may be read. Raises Unavailable if it cannot be known:
         then everything stays as it is."""
         user_id = await self._verifier.identify(client.cookie, recheck=True)
         if user_id != client.user_id:
@@ -252,11 +259,15 @@ class Clients:
             if access is not Access.GRANTED and self._registry.is_joined(subscription):
                 self._registry.leave(client.line, event_id)
                 client.drop(topic_of(event_id))
-                self._tell(client, ErrorMessage(*REFUSALS[access], topic_of(event_id)))
+                # Also where it is not found any more: to this user it is one and the same.
+                self._tell(client, ErrorMessage(*REFUSALS[Access.FORBIDDEN], topic_of(event_id)))
                 self._count()
+        client.checked_s = self._clock.elapsed()
+
+    def longest_unchecked_s(self) -> float:
+        """How long ago whoever waits longest for a recheck was looked at; 0 where nobody is."""
         now_s = self._clock.elapsed()
-        self._observer.observe(IdentityRechecked(now_s - client.checked_s))
-        client.checked_s = now_s
+        return max((now_s - client.checked_s for client in self._clients.values()), default=0.0)
 
     def _tell(self, client: Client, answer: Answer) -> None:
         self._broadcaster.broadcast(text_of(answer), [client.line])

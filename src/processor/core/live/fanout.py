@@ -37,14 +37,18 @@ Decode = Callable[[Entry, int], Position]
 
 ENTRIES_AT_ONCE = 100
 FRAMES_AT_ONCE = 300
-"""What is decoded, or sent, before everybody else has a turn: one to three milliseconds."""
+"""What is decoded, or sent, before everybody else has a turn: one to three milliseconds. The frames
+of one fix are never parted: where two thousand watch, they are twenty."""
+
+READ_AGAIN_MS = 60_000
+"""How much of a stream that lost its end is read again: its entries since it came back, and not the
+hours before. What was read already is not newer than itself, and goes no further."""
 
 REAP_IDLE_MS = 600_000
 """An instance reads every few seconds; one that has not for ten minutes is dead."""
 
 REAP_EVERY_S = 300.0
 
-FIRST_ID = "0-0"
 REJECTED = "rejected"
 
 
@@ -99,7 +103,7 @@ class Fanout:
         try:
             await self._feed.close()
         except (Unavailable, Refused) as error:
-            self._observer.observe(FeedFailed(error.reason, error.sentence))
+            self._observer.observe(FeedFailed("closing", error.reason, error.sentence))
         self._observer.observe(LiveStopped())
 
     def stop(self) -> None:
@@ -116,15 +120,15 @@ class Fanout:
                 while not self._stopping:
                     await self._read_on()
             except (Unavailable, Refused) as error:
-                self._observer.observe(FeedFailed(error.reason, error.sentence))
+                self._observer.observe(FeedFailed("reading", error.reason, error.sentence))
                 await self._patience.wait_out(error)
 
     async def _open(self) -> None:
         start = await self._feed.open(self._last_id)
         if self._last_id is not None and _order(start.newest_id) < _order(self._last_id):
-            # Not the stream that we read: flushed, or brought back from an older copy. Ids that
-            # begin anew below ours would be waited for in vain.
-            start = await self._feed.open(FIRST_ID)
+            # The stream has lost its end: a fail-over to a copy that lags, or it was flushed and
+            # began anew. Ids below ours would be waited for in vain.
+            start = await self._feed.open(_before(start.newest_id))
         self._patience.answered("stream")
         self._last_id = start.after_id
         if self._quiet_until is None:
@@ -148,7 +152,8 @@ class Fanout:
             self._start()
 
     def _start(self) -> None:
-        self._started = self._admission.open = True
+        self._started = True
+        self._admission.has("stream")
         self._observer.observe(LiveStarted(len(self._newest)))
 
     # -- out: to whoever watches -------------------------------------------------------------
@@ -171,7 +176,7 @@ class Fanout:
             if use is not Use.NEW:
                 unused[use.value] += 1
             elif self._started or not self._still_quiet(entry.id):
-                sent = self._delivery.deliver(position)
+                sent = self._delivery.deliver(position, entry.received_ms)
                 if sent is None:
                     orphans += 1
                 elif sent:
@@ -189,14 +194,14 @@ class Fanout:
         every_s = self._limits.batch_ms / 1000
         while True:
             due_s = self._clock.elapsed() + every_s
-            frames = rested_at = 0
+            frames = 0
             for sent in self._delivery.tick():
                 frames += sent
-                if frames - rested_at >= FRAMES_AT_ONCE:
-                    rested_at = frames
-                    await asyncio.sleep(0)
-            if frames:
-                self._observer.observe(BatchesSent(frames))
+                await asyncio.sleep(0)
+            received_ms, conflated = self._delivery.batched()
+            if frames or conflated:
+                now_ms = self._clock.now()
+                self._observer.observe(BatchesSent(received_ms, now_ms, frames, conflated))
             await self._clock.sleep(max(0.0, due_s - self._clock.elapsed()))
 
     async def _reap(self) -> None:
@@ -206,10 +211,14 @@ class Fanout:
             try:
                 names = await self._feed.reap(REAP_IDLE_MS)
             except (Unavailable, Refused) as error:
-                self._observer.observe(FeedFailed(error.reason, error.sentence))
+                self._observer.observe(FeedFailed("reaping", error.reason, error.sentence))
             else:
                 if names:
                     self._observer.observe(GroupsReaped(names))
+
+
+def _before(entry_id: str) -> str:
+    return f"{max(0, _order(entry_id)[0] - READ_AGAIN_MS)}-0"
 
 
 def _order(entry_id: str) -> tuple[int, int]:

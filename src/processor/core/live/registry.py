@@ -31,6 +31,16 @@ def note(moved: Moved, device_id: str, *, panic: bool, piece: Piece) -> None:
     moved[device_id, panic] = piece
 
 
+def owe(owed: Moved, moved: Moved) -> int:
+    """Add to what is owed; how much of it gave way to something newer. For many slow lines at
+    once, and so without a step for each device."""
+    replaced = owed.keys() & moved.keys()
+    for key in replaced:
+        del owed[key]
+    owed.update(moved)
+    return len(replaced)
+
+
 @define(eq=False)
 class Subscription:
     """One line's wish for one topic. `owed` is what a batch subscription could not be sent yet."""

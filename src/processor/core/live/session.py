@@ -3,7 +3,7 @@ enough. Pure: text and time go in, a command or an answer comes out.
 
 | it says                                 | it gets                  | too often            |
 |-----------------------------------------|--------------------------|----------------------|
-| more than `rate` a second after a burst | `rate-limited`, unread   | 10th answer: 4429    |
+| more than `rate` a second after a burst | `rate-limited`           | 10th answer: 4429    |
 | what is no message of ours              | `bad-message`            | 3rd: 4400            |
 | a topic that is not `event:<uuid>`      | `unknown-topic`          |                      |
 | one subscription too many               | `too-many-subscriptions` |                      |
@@ -52,27 +52,53 @@ class Heard:
 
 
 @mutable
+class Bucket:
+    """So many a second, after so many at once. Times are monotonic, in seconds."""
+
+    rate: float
+    burst: float
+    _tokens: float = field(init=False)
+    _filled_s: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._tokens = self.burst
+
+    def spend(self, now_s: float) -> bool:
+        """Whether there was one left; it is taken."""
+        if self._filled_s is not None:
+            grown = self._tokens + (now_s - self._filled_s) * self.rate
+            self._tokens = min(self.burst, grown)
+        self._filled_s = now_s
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    @property
+    def empty(self) -> bool:
+        return self._tokens < 1
+
+
+@mutable
 class Session:
     """`topics` are those subscribed to, or about to be. Times are monotonic, in seconds."""
 
     limits: SessionLimits
     now_s: float
     topics: set[str] = field(factory=set)
-    _tokens: float = field(init=False)
-    _refilled_s: float = field(init=False)
+    _messages: Bucket = field(init=False)
     _bad: int = 0
     _limited: int = 0
     _limited_said_s: float | None = None
     _forbidden_s: deque[float] = field(factory=lambda: deque(maxlen=FORBIDDEN_MAX))
 
     def __attrs_post_init__(self) -> None:
-        self._tokens = float(self.limits.burst)
-        self._refilled_s = self.now_s
+        self._messages = Bucket(self.limits.rate, self.limits.burst)
 
     def hear(self, text: str, now_s: float) -> Heard:
         """Judge a message. A command that comes out has a known form of topic, and room."""
-        if not self.spend(now_s):
-            return self._too_fast(now_s)
+        if not self._messages.spend(now_s):
+            return self._too_fast(text, now_s)
         try:
             command = read_command(text)
         except NotUnderstood as error:
@@ -90,20 +116,10 @@ class Session:
                 return self._refused(command, Code.TOO_MANY_SUBSCRIPTIONS, sentence)
         return Heard(command)
 
-    def spend(self, now_s: float) -> bool:
-        """Whether one more message, or ping, is within the rate."""
-        rate, burst = self.limits.rate, self.limits.burst
-        self._tokens = min(float(burst), self._tokens + (now_s - self._refilled_s) * rate)
-        self._refilled_s = now_s
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
     @property
     def exhausted(self) -> bool:
         """Has it said as much as it may for now?"""
-        return self._tokens < 1
+        return self._messages.empty
 
     def forbidden(self, now_s: float) -> int | None:
         """Note that an event was forbidden; a close code if that happens too often."""
@@ -112,14 +128,15 @@ class Session:
         often = len(seen) == FORBIDDEN_MAX and now_s - seen[0] <= FORBIDDEN_WITHIN_S
         return 4403 if often else None
 
-    def _too_fast(self, now_s: float) -> Heard:
+    def _too_fast(self, text: str, now_s: float) -> Heard:
         said_s = self._limited_said_s
         if said_s is not None and now_s - said_s < RATE_LIMITED_EVERY_S:
             return Heard()
         self._limited_said_s = now_s
         self._limited += 1
         rate = self.limits.rate
-        answer = ErrorMessage(Code.RATE_LIMITED, f"{rate} messages a second: this one was not read")
+        sentence = f"{rate} messages a second: nothing is done about this one"
+        answer = ErrorMessage(Code.RATE_LIMITED, sentence, *_named(text))
         return Heard(answer=answer, hang_up=4429 if self._limited >= RATE_LIMITED_MAX else None)
 
     def _not_understood(self, error: NotUnderstood) -> Heard:
@@ -129,3 +146,12 @@ class Session:
 
     def _refused(self, command: Command, code: Code, sentence: str) -> Heard:
         return Heard(answer=ErrorMessage(code, sentence, command.topic, command.id))
+
+
+def _named(text: str) -> tuple[str | None, str | None]:
+    """Topic and id of a message that nothing is done about; who sent it waits for its answer."""
+    try:
+        command = read_command(text)
+    except NotUnderstood as error:
+        return error.topic, error.id
+    return command.topic, command.id

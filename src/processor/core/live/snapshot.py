@@ -11,7 +11,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from processor.core.live.delivery import Delivery
-from processor.core.live.messages import Fix, Subscribed, epoch_ms, fix_of
+from processor.core.live.messages import Fix, Subscribe, Subscribed, epoch_ms, fix_of
 from processor.core.live.newest import NewestFixes
 from processor.core.live.registry import Subscription
 from processor.core.model import Position
@@ -20,6 +20,9 @@ from processor.core.ports import Snapshot
 TRAIL_FIXES_MAX = 10_000
 """Fixes of all trails in one answer: a megabyte, and some ten milliseconds to put together. Fifty
 devices have their whole trail, five hundred a tenth of it."""
+
+TRAIL_FIXES_WITH_ATTRIBUTES_MAX = 2_000
+"""A bag makes a fix six times as long."""
 
 
 @frozen
@@ -42,9 +45,9 @@ class SnapshotMaker:
         """The fixes that live would show, for the database to say whether they are faulty."""
         return [(position.device_id, position.fixed_at) for position in self._known(event_id)]
 
-    def trail_count(self, event_id: str, wanted: int) -> int:
+    def trail_count(self, event_id: str, asked: Subscribe) -> int:
         """How many fixes of each device's trail to ask for."""
-        return _trail_count(len(self._delivery.devices.devices_of(event_id)), wanted)
+        return _trail_count(len(self._delivery.devices.devices_of(event_id)), asked)
 
     def made(
         self, subscription: Subscription, stored: Stored, now_ms: int
@@ -55,7 +58,7 @@ class SnapshotMaker:
         snapshot = [fix_of(each, attributes=asked.attributes) for each in fixes.values()]
         answer = Subscribed(asked.topic, snapshot, now_ms, asked.id)
         if asked.history:
-            trails = _trails(fixes, stored.trails or {}, asked.history, attributes=asked.attributes)
+            trails = _trails(fixes, stored.trails or {}, asked)
             answer = Subscribed(asked.topic, snapshot, now_ms, asked.id, trails)
         return answer, self._floors(subscription, fixes)
 
@@ -79,7 +82,8 @@ class SnapshotMaker:
         floors = {}
         for device_id, position in fixes.items():
             known = self._newest.instant(device_id)
-            if known is None or known < position.fixed_at:  # the stream is still to bring it
+            # The stream is still to bring it; or the first map of devices will (delivery.py).
+            if known is None or known < position.fixed_at or not self._delivery.mapped:
                 floors[device_id] = epoch_ms(position.fixed_at)
         if subscription.asked.frames == "batch":  # the next batch would repeat it
             for device_id, _ in subscription.topic.moved[subscription.asked.attributes]:
@@ -88,23 +92,20 @@ class SnapshotMaker:
         return floors
 
 
-def _trail_count(devices: int, wanted: int) -> int:
+def _trail_count(devices: int, asked: Subscribe) -> int:
     """How many fixes of each device's trail fit into an answer."""
-    return min(wanted, max(1, TRAIL_FIXES_MAX // max(1, devices)))
+    most = TRAIL_FIXES_WITH_ATTRIBUTES_MAX if asked.attributes else TRAIL_FIXES_MAX
+    return min(asked.history, max(1, most // max(1, devices)))
 
 
 def _trails(
-    fixes: Mapping[str, Position],
-    stored: Mapping[str, Sequence[Position]],
-    wanted: int,
-    *,
-    attributes: bool,
+    fixes: Mapping[str, Position], stored: Mapping[str, Sequence[Position]], asked: Subscribe
 ) -> dict[str, list[Fix]]:
     """Of each device what is stored before its newest fix, and that one."""
-    count = _trail_count(len(fixes), wanted)
+    count = _trail_count(len(fixes), asked)
     trails = {}
     for device_id, newest in fixes.items():
         before = [each for each in stored.get(device_id, ()) if each.fixed_at < newest.fixed_at]
         trail = [*before, newest][-count:]
-        trails[device_id] = [fix_of(each, attributes=attributes) for each in trail]
+        trails[device_id] = [fix_of(each, attributes=asked.attributes) for each in trail]
     return trails
