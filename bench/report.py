@@ -85,8 +85,8 @@ def sections(
             ["", *(f"{load:,}/s".replace(",", " ") for load in loads)],
             [_latency(fresh, name, found, loads) for name, found in latency.items()],
         ),
-        Section("Goals of this version", "", GOAL, [_goal(goal) for goal in now]),
-        Section("Goals of the project", "", GOAL, [_goal(goal) for goal in end]),
+        Section("Goals of this version", "", GOAL, [goal_row(goal) for goal in now]),
+        Section("Goals of the project", "", GOAL, [goal_row(goal) for goal in end]),
     ]
 
 
@@ -104,13 +104,13 @@ def _throughput(workload: Workload) -> Rows:
             [
                 m.label,
                 str(m.batch or "own"),
-                _number(m.middle("records_per_s"), 0),
-                _number(m.middle("client_us"), 1),
-                _number(m.middle("redis_us"), 1),
-                _number(m.middle("postgres_us"), 1),
-                _number(m.middle("peak_mib"), 0),
-                _number(ratio(workload, name, BOUND), 2),
-                _number(ratio(workload, PROCESSOR, name), 2),
+                number(m.middle("records_per_s"), 0),
+                number(m.middle("client_us"), 1),
+                number(m.middle("redis_us"), 1),
+                number(m.middle("postgres_us"), 1),
+                number(m.middle("peak_mib"), 0),
+                number(ratio(workload, name, BOUND), 2),
+                number(ratio(workload, PROCESSOR, name), 2),
             ]
         )
     return rows
@@ -130,13 +130,13 @@ def _latency(
     return [label, *cells, *["-"] * (len(loads) - len(cells))]
 
 
-def _goal(goal: Goal) -> list[str]:
+def goal_row(goal: Goal) -> list[str]:
     sign = ">=" if goal.at_least else "<="
     value = "not measured" if goal.value is None else f"{goal.value:.2f}"
     return [goal.what, f"{sign} {goal.target:g}", value, "met" if goal.met else "MISSED"]
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")
 
 
@@ -163,13 +163,19 @@ def show(console: Console, found: Sequence[Section], remarks: Sequence[str]) -> 
 def markdown(facts: Facts, found: Sequence[Section], remarks: Sequence[str]) -> str:
     parts = [INTRODUCTION.format(**msgspec.structs.asdict(facts))]
     parts += [f"**Note: {remark}.**\n" for remark in remarks]
+    return "\n".join([*parts, *tables(found, "##")])
+
+
+def tables(found: Sequence[Section], heading: str) -> list[str]:
+    """Each section as markdown, under headings of that level."""
+    parts = []
     for section in found:
-        parts.append(f"## {section.title}\n")
+        parts.append(f"{heading} {section.title}\n")
         if section.text:
             parts.append(f"{section.text}\n")
         lines = [section.head, ["---", *["---:"] * (len(section.head) - 1)], *section.rows]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
-    return "\n".join(parts)
+    return parts
 
 
 def as_json(

@@ -9,11 +9,9 @@ JSON and, unless a part was left out, into docs/PERFORMANCE.md (report.py).
 """
 
 import argparse
-import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,11 +19,12 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 
+from bench.document import write_head
 from bench.drain import Failed, Work, drain
 from bench.entries import Mix, entries
+from bench.machine import busy, machine, node_versions
 from bench.offered import Latency, following
 from bench.place import Place, opened
 from bench.report import Facts, as_json, markdown, sections, show
@@ -89,7 +88,7 @@ def main() -> None:
     file.write_bytes(as_json(facts, workloads, latency, remarks))
     written = str(file.relative_to(ROOT))
     if whole and not options.no_document:
-        (ROOT / "docs" / "PERFORMANCE.md").write_text(markdown(facts, found, remarks))
+        write_head(ROOT / "docs" / "PERFORMANCE.md", markdown(facts, found, remarks))
         written += " and docs/PERFORMANCE.md"
     print(f"Measured in {time.monotonic() - began:.0f} s. Every run is in {written}.")
 
@@ -187,44 +186,19 @@ def _facts(place: Place, options: argparse.Namespace, load_before: float) -> Fac
         f"Python {platform.python_version()}",
         *(f"{name} {version(name)}" for name in ("asyncpg", "hiredis", "msgspec", "redis")),
         f"faststream {_locked(FASTSTREAM / 'requirements.lock', 'faststream')}",
-        *_node_versions(),
+        *node_versions(NODE, "ioredis", "pg"),
     ]
     asked = " ".join(shlex.quote(argument) for argument in sys.argv[1:])
-    busy = load_before > 0.25 * (os.cpu_count() or 1)
     return Facts(
         command=f'make bench BENCH="{asked}"' if asked else "make bench",
         date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        machine=f"{os.cpu_count()} x {_processor_name()}, "
-        f"{psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}",
+        machine=machine(),
         versions=", ".join(versions),
         settings=", ".join(f"{name} {value}" for name, value in shown.items()),
-        load=f"\n\n**The machine was busy (load {load_before:.1f} before the run): the figures are"
-        " only indicative.**"
-        if busy
-        else "",
+        load=f"\n\n{warning}" if (warning := busy(load_before)) else "",
         rounds=options.rounds,
         records=options.records,
     )
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _node_versions() -> list[str]:
-    try:
-        said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ["no Node"]
-    packages = json.loads((NODE / "package-lock.json").read_text())["packages"]
-    names = ("ioredis", "pg")
-    locked = [f"{name} {packages[f'node_modules/{name}']['version']}" for name in names]
-    return [f"Node {said.stdout.strip()}", *locked]
 
 
 def _locked(lock: Path, name: str) -> str:
