@@ -293,6 +293,14 @@ class World:
             key = self.random.choice(list(self.table.rows))
             self.table.faulty.add(key)
 
+    def take_from_bob(self) -> None:
+        """A right, or his session."""
+        self.bob_lost = True
+        if self.random.random() < 0.5:
+            self.directus.revoke("bob", self.random.choice([A, B]))
+        else:
+            self.directus.logout("s=bob")
+
     def lose(self, dependency: str, for_s: float) -> None:
         self.away.add(dependency)
         asyncio.get_running_loop().call_later(for_s, self.away.discard, dependency)
@@ -433,7 +441,7 @@ class Life:
         return ready and group is not None and not self.world.stream.unread(group)
 
     def judge_snapshot(self, asked: Asked, shown: "dict[str, Fact]") -> None:
-        """Nothing in it is older than what live knew, once it knew which devices are the event's."""
+        """Nothing in it is older than what live knew, if it knew the devices of the event."""
         asked.shown = shown
         if not self.delivery.mapped:
             return
@@ -759,10 +767,7 @@ async def chaos(world: World) -> Life:
                 await world.clock.sleep(random.choice([0, 1]))
                 life = Life(world)
             case "b":
-                world.bob_lost = True
-                world.directus.revoke("bob", random.choice([A, B]))
-                if random.random() < 0.5:
-                    world.directus.logout("s=bob")
+                world.take_from_bob()
             case "x" if random.random() < 0.3:
                 world.flush(life)
     return life
@@ -778,10 +783,19 @@ async def heal(world: World, life: Life) -> None:
         world.raise_failures()
         assert world.clock.elapsed() - healed_s < 120, "two minutes after healing: work is left"
         await world.clock.sleep(0.5)
-    for topic in (topic_of(A), topic_of(B)):
-        late = Browser(world, life, "ann")
-        late.say(Subscribe(topic, "late"))
-        world.browsers.append(late)
+    late = [Browser(world, life, user_id) for user_id in ("ann", "bob")]
+    world.browsers += late
+    for browser in late:
+        for n, event_id in enumerate((A, B)):
+            browser.say(Subscribe(topic_of(event_id), f"late-{n}"))
+    if world.random.random() < 0.3:
+        await world.clock.sleep(1)
+        world.take_from_bob()
+        if world.random.random() < 0.5:
+            late[1].say(Subscribe(topic_of(A), "again"))
+        for _ in range(20):
+            await world.clock.sleep(0.1)
+            world.add()
     await world.clock.sleep(2.5 * RECHECK_MS / 1000 if world.bob_lost else 5)
 
 
