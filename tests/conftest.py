@@ -425,6 +425,10 @@ def pytest_terminal_summary(
 ) -> None:
     for name, about in config.stash.get(chosen_key, {}).items():
         terminalreporter.write_line(f"{name}: {about}")
+    if "TEST_DIRECTUS_URL" in os.environ:
+        terminalreporter.write_line(
+            "TEST_DIRECTUS_URL is not used: tests have to own their Directus"
+        )
     reasons = _skipped(terminalreporter)
     terminalreporter.write_line(f"{reasons.total()} skipped")
     for reason, count in reasons.most_common():
