@@ -48,7 +48,6 @@ class Subscription:
     line: Line
     topic: "Topic"
     asked: Subscribe
-    answered: bool = False
     floors: dict[str, int] = field(factory=dict)
     owed: Moved = field(factory=dict)
 
@@ -144,7 +143,6 @@ class Registry:
         """From now on it is sent what moves. `shown` are the instants in its snapshot which the
         stream has not reached; of a batch subscription also those that the next tick repeats."""
         topic = subscription.topic
-        subscription.answered = True
         subscription.floors = dict(shown)
         for device_id in shown:
             topic.floored.setdefault(device_id, set()).add(subscription)
