@@ -71,20 +71,31 @@ types: $(DEV_READY) ## mypy, strict
 imports: $(DEV_READY) ## the layers of the house
 	@$(BIN)/lint-imports --no-cache > .import-linter.out || { cat .import-linter.out; rm -f .import-linter.out; exit 1; }; rm -f .import-linter.out
 
+# One worker for each of two cores. They take file after file, in the order of tests/conftest.py.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: unit
 unit: $(DEV_READY) ## the tests that need no server
-	@$(BIN)/pytest -q tests/unit tests/machines tests/contracts -m 'not redis and not postgres and not timescale and not directus and not browser and not slow'
+	@$(BIN)/pytest -q $(WORKERS) tests/unit tests/machines tests/contracts -m 'not redis and not postgres and not timescale and not directus and not browser and not slow'
 
 .PHONY: check
 check: lint types imports unit ## what each commit passes; under a minute
 
 .PHONY: test
 test: $(DEV_READY) ## the whole suite, on real servers
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q $(WORKERS)
 
 .PHONY: timescale
 timescale: $(DEV_READY) ## TimescaleDB for the tests: fetched once, into a cache folder
 	@.ci/timescale $(BIN)/python
+
+.PHONY: promtool
+promtool: $(DEV_READY) ## promtool for the tests of the alerts: fetched once, into a cache folder
+	@.ci/promtool $(BIN)/python
+
+.PHONY: compression
+compression: $(DEV_READY) ## a TimescaleDB that compresses, for its tests: fetched once, into a cache folder
+	@.ci/compression $(BIN)/python
 
 .PHONY: directus
 directus: $(DEV_READY) ## Directus for the tests: fetched once, into a cache folder
@@ -95,8 +106,8 @@ schema: $(DEV_READY) ## schema/snapshot.yaml and schema/extra.sql, written from 
 	@$(BIN)/python schema/generate.py schema
 
 .PHONY: sim
-sim: $(DEV_READY) ## the loop under seeded faults: make sim SEEDS=5000, or SEED=25 to replay one
-	@SIM_SEEDS=$(or $(SEEDS),200) SIM_SEED=$(SEED) $(BIN)/pytest -q -x tests/simulation
+sim: $(DEV_READY) ## whole worlds under seeded faults: SEEDS=100000, or SEED=25 to live through one again
+	@$(BIN)/python -m proof.sim $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(SIM)
 
 .PHONY: demo
 demo: $(RUN_READY) ## a recorded track through the whole service, on this machine
@@ -121,3 +132,30 @@ profile: $(DEV_READY) ## where the processor spends its time under a full stream
 .PHONY: bench-live
 bench-live: $(DEV_READY) ## the fan-out to browsers, its bound and two peers, measured; BENCH=--quick
 	@$(BIN)/python -m bench.live $(BENCH)
+
+# Atheris guides the fuzzer by the lines that it reaches. It has wheels for Linux on x86-64 only, so
+# it is no development tool of ours; without it the fuzzer guides itself, more coarsely.
+FUZZING = $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED)) \
+  $(if $(INPUTS),--inputs $(INPUTS),--seconds $(or $(SECONDS),60) $(if $(TARGET),,--document))
+.PHONY: fuzz
+fuzz: $(DEV_READY) ## odd inputs against every promise: SECONDS=600, or TARGET= SEED= INPUTS= again
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || $(PIP) install --only-binary :all: atheris 2> /dev/null \
+	  || echo 'no Atheris for this machine: the fuzzer guides itself'
+	@$(BIN)/python -m proof.fuzz $(FUZZING)
+
+.PHONY: soak
+soak: $(DEV_READY) ## an hour of ordinary life, and nothing may grow: MINUTES=60 RATE=300 BROWSERS=20
+	@$(BIN)/python -m proof.soak --minutes $(or $(MINUTES),60) --document \
+	  $(if $(RATE),--rate $(RATE)) $(if $(BROWSERS),--browsers $(BROWSERS)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: museum
+museum: $(DEV_READY) ## plant each bug of tests/museum/ and see who catches it: MUSEUM='--only 03 --layers unit'
+	@$(BIN)/python -m proof.museum $(MUSEUM)
+
+.PHONY: mutants
+mutants: $(DEV_READY) ## change the code that decides, bit by bit: does a test notice? MUTANTS='--only ledger'
+	@$(BIN)/python -m proof.mutants $(MUTANTS)
+
+.PHONY: kill
+kill: $(DEV_READY) ## three instances, killed and killed again: is the sum right? MINUTES=10, or KILLS=40; SEED=7
+	@$(BIN)/python -m proof.kill $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))

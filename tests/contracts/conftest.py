@@ -1,11 +1,16 @@
 """What is judged, in memory and real, under one set of words: a stream server (`server`), and a
-rally with its devices and their positions (`rally_tables`)."""
+rally with its devices and their positions (`rally_tables`).
+
+The real adapters have the rights of deploy/ and no more; what a test arranges beside them, it does
+as an administrator.
+"""
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -20,24 +25,38 @@ from processor.adapters.memory.live import (
     MemorySnapshots,
     MemoryTopicMap,
 )
+from processor.adapters.memory.membership import MemoryMembership, MemoryTrials
 from processor.adapters.memory.positions import MemoryTable
+from processor.adapters.memory.states import MemoryStateStore
 from processor.adapters.memory.stream import (
     MemoryBacklog,
     MemoryDeadLetters,
     MemoryStream,
     MemoryStreamSource,
 )
-from processor.adapters.postgres import migrations
 from processor.adapters.postgres.pool import open_reading_pool
 from processor.adapters.postgres.snapshots import PostgresSnapshots
+from processor.adapters.postgres.states import PostgresStateStore
 from processor.adapters.postgres.topic_map import PostgresTopicMap
 from processor.adapters.redis.backlog import RedisBacklog
 from processor.adapters.redis.connection import Wire, connect
 from processor.adapters.redis.dead_letters import RedisDeadLetters
 from processor.adapters.redis.live_feed import RedisLiveFeed
+from processor.adapters.redis.membership import RedisMembership
 from processor.adapters.redis.source import RedisStreamSource
+from processor.adapters.redis.trials import RedisTrials
 from processor.core.model import Position
-from processor.core.ports import Backlog, DeadLetters, LiveFeed, Snapshots, StreamSource, TopicMap
+from processor.core.ports import (
+    Backlog,
+    DeadLetters,
+    LiveFeed,
+    Membership,
+    Snapshots,
+    StateStore,
+    StreamSource,
+    TopicMap,
+    Trials,
+)
 
 WAIT_MS = 2000
 CLOCK_AHEAD_MS = 60_000
@@ -75,6 +94,12 @@ class MemoryServer:
         return MemoryLiveFeed(
             self.stream, group_prefix="live", instance_id=instance_id, ingest_group="processor"
         )
+
+    def membership(self, consumer: str = "a") -> Membership:
+        return MemoryMembership(self.stream, group="processor", consumer=consumer)
+
+    def trials(self) -> Trials:
+        return MemoryTrials(self.stream)
 
     async def groups(self) -> dict[str, int]:
         """How many entries are pending in each."""
@@ -117,11 +142,11 @@ class MemoryServer:
 class RedisServer:
     """Everything on a real server, under names of this test's own."""
 
-    def __init__(self, url: str, stream: str) -> None:
+    def __init__(self, administrator_url: str, url: str, stream: str) -> None:
         self.clock = SetClock()
         self._url, self._stream = url, stream
         self._client = connect(url, timeout_s=5, name="contract")
-        self._raw = Redis.from_url(url, protocol=2)
+        self._raw = Redis.from_url(administrator_url, protocol=2)
         self._readers: list[RedisStreamSource | RedisLiveFeed] = []
 
     def source(self, consumer: str = "a", group: str = "processor") -> StreamSource:
@@ -142,6 +167,14 @@ class RedisServer:
         )
         self._readers.append(feed)
         return feed
+
+    def membership(self, consumer: str = "a") -> Membership:
+        return RedisMembership(
+            self._client, stream=self._stream, group="processor", consumer=consumer
+        )
+
+    def trials(self) -> Trials:
+        return RedisTrials(self._client, stream=self._stream)
 
     async def groups(self) -> dict[str, int]:
         found = await self._raw.xinfo_groups(self._stream)
@@ -175,7 +208,8 @@ class RedisServer:
         await self._raw.xtrim(self._stream, maxlen=maxlen, approximate=False)
 
     async def flush(self) -> None:
-        await self._raw.delete(self._stream, f"{self._stream}:dlq")
+        names = (self._stream, f"{self._stream}:dlq", f"{self._stream}:trials")
+        await self._raw.delete(*names)
 
     async def destroy_group(self, group: str = "processor") -> None:
         await self._raw.xgroup_destroy(self._stream, group)
@@ -198,11 +232,14 @@ StreamServer = MemoryServer | RedisServer
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-async def server(request: pytest.FixtureRequest, stream_name: str) -> AsyncIterator[StreamServer]:
+async def server(
+    request: pytest.FixtureRequest, stream_name: str, rights: Any
+) -> AsyncIterator[StreamServer]:
     if request.param == "memory":
         found: StreamServer = MemoryServer()
     else:
-        found = RedisServer(request.getfixturevalue("redis_url"), stream_name)
+        url = request.getfixturevalue("redis_url")
+        found = RedisServer(url, rights.redis(url), stream_name)
     yield found
     await found.aclose()
 
@@ -221,6 +258,7 @@ class MemoryTables:
         self.snapshots: Snapshots = MemorySnapshots(
             self._table, self._rally, clock_ahead_ms=CLOCK_AHEAD_MS
         )
+        self.states: StateStore = MemoryStateStore(self._table, clock_ahead_ms=CLOCK_AHEAD_MS)
 
     async def event(self) -> str:
         return str(uuid4())
@@ -260,11 +298,15 @@ class PostgresTables:
     """The same in a database; `connection` is that of whoever fills it."""
 
     def __init__(
-        self, connection: asyncpg.Connection, topics: TopicMap, snapshots: Snapshots
+        self,
+        connection: asyncpg.Connection,
+        topics: TopicMap,
+        snapshots: Snapshots,
+        states: StateStore,
     ) -> None:
         self._connection = connection
         self._taken: list[str] = []
-        self.topics, self.snapshots = topics, snapshots
+        self.topics, self.snapshots, self.states = topics, snapshots, states
 
     async def event(self) -> str:
         return await self._connection.fetchval(
@@ -353,12 +395,12 @@ async def _execute(url: str, *scripts: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def rally_databases() -> Iterator[dict[str, tuple[str, str]]]:
-    """One database with all the tables per kind of server, made when first used: kind -> (server's
-    URL, its own)."""
-    databases: dict[str, tuple[str, str]] = {}
+def rally_databases() -> Iterator[dict[str, tuple[str, str, str]]]:
+    """One database with all the tables per kind of server, made when first used: kind -> URLs of
+    (the server, its administrator, the service)."""
+    databases: dict[str, tuple[str, str, str]] = {}
     yield databases
-    for server_url, url in databases.values():
+    for server_url, url, _ in databases.values():
         name = urlsplit(url).path.removeprefix("/")
         asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -375,7 +417,7 @@ def rally_databases() -> Iterator[dict[str, tuple[str, str]]]:
     ]
 )
 async def rally_tables(
-    request: pytest.FixtureRequest, rally_databases: dict[str, tuple[str, str]]
+    request: pytest.FixtureRequest, rally_databases: dict[str, tuple[str, str, str]], rights: Any
 ) -> AsyncIterator[RallyTables]:
     if request.param == "memory":
         yield MemoryTables()
@@ -386,19 +428,19 @@ async def rally_tables(
         name = f"rally_{secrets.token_hex(6)}"
         await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
         url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
-        await migrations.apply(url)
         await _execute(url, BUSINESS_TABLES.read_text(encoding="utf-8"))
-        rally_databases[kind] = server_url, url
-    _, url = rally_databases[kind]
+        rally_databases[kind] = server_url, url, rights.service(url)
+    _, url, service_url = rally_databases[kind]
     connection = await asyncpg.connect(url)
     await connection.execute("TRUNCATE positions, organizations, devices CASCADE")
     async with open_reading_pool(
-        url, size=2, statement_timeout_ms=15_000, statement_cache=cache
+        service_url, size=2, statement_timeout_ms=15_000, statement_cache=cache
     ) as pool:
         found = PostgresTables(
             connection,
             PostgresTopicMap(pool, timeout_ms=10_000),
             PostgresSnapshots(pool, timeout_ms=10_000, clock_ahead_ms=CLOCK_AHEAD_MS),
+            PostgresStateStore(pool, timeout_ms=10_000, clock_ahead_ms=CLOCK_AHEAD_MS),
         )
         try:
             yield found

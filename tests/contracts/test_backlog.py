@@ -1,4 +1,4 @@
-"""The contract of Backlog (core/ports.py, BacklogMeasured), in memory and on Redis."""
+"""The contract of Backlog (core/ports, BacklogMeasured), in memory and on Redis."""
 
 import pytest
 

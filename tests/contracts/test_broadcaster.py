@@ -1,4 +1,4 @@
-"""The contracts of Line and Broadcaster (core/ports.py): in memory, and to a browser's socket."""
+"""The contracts of Line and Broadcaster (core/ports): in memory, and to a browser's socket."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The contract of DeadLetters (core/ports.py and contracts), in memory and on Redis."""
+"""The contract of DeadLetters (core/ports and contracts), in memory and on Redis."""
 
 import pytest
 

@@ -14,7 +14,6 @@ import asyncpg
 import pytest
 
 from processor.adapters.memory.positions import MemoryPositionSink, MemoryTable
-from processor.adapters.postgres import migrations
 from processor.adapters.postgres.pool import open_pool
 from processor.adapters.postgres.sink import PostgresPositionSink
 from processor.core.errors import Reason, Rejected
@@ -71,9 +70,11 @@ class MemoryServer:
 
 
 class PostgresServer:
-    """A migrated database, and a sink that writes in one of WAYS."""
+    """A migrated database at `url` for its administrator, and a sink that writes in one of WAYS
+    through `pool`, with the rights of the service."""
 
-    def __init__(self, pool, sink):
+    def __init__(self, url, pool, sink):
+        self._url = url
         self._pool = pool
         self._noted = 0
         self.sink = sink
@@ -82,7 +83,7 @@ class PostgresServer:
         """Store one fix again and again, until the sink expects no better."""
         for _ in range(20):
             await self.sink.store([fix("warm-up")])
-        await self._pool.execute("DELETE FROM positions")
+        await execute(self._url, "DELETE FROM positions")
         self._noted = await self._pool.fetchval("SELECT max(id) FROM processor.track_changes")
 
     async def rows(self):
@@ -132,11 +133,12 @@ async def execute(url, *statements):
 
 @pytest.fixture(scope="module")
 def migrated():
-    """One database per kind of server for this module, made when first used: kind -> (server's
-    URL, database's name). Making one for each of hundreds of tests would take minutes."""
+    """One database per kind of server for this module, made when first used: kind -> URLs of
+    (the server, its administrator, the service). One for each test would take minutes."""
     databases = {}
     yield databases
-    for server_url, name in databases.values():
+    for server_url, url, _ in databases.values():
+        name = urlsplit(url).path.removeprefix("/")
         asyncio.run(execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
@@ -148,7 +150,7 @@ def migrated():
         for way in WAYS
     ]
 )
-async def table(request, migrated):
+async def table(request, migrated, rights):
     if request.param == "memory":
         yield MemoryServer()
         return
@@ -158,14 +160,15 @@ async def table(request, migrated):
         server_url = request.getfixturevalue(f"{kind}_server")
         name = f"sink_{secrets.token_hex(6)}"
         await execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0")
-        migrated[kind] = server_url, name
-    server_url, name = migrated[kind]
-    url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
-    await migrations.apply(url)
+        url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
+        migrated[kind] = server_url, url, rights.service(url)
+    _, url, service_url = migrated[kind]
     await execute(url, "TRUNCATE positions, processor.track_changes")
-    async with open_pool(url, size=2, statement_timeout_ms=15_000, statement_cache=cache) as pool:
+    async with open_pool(
+        service_url, size=2, statement_timeout_ms=15_000, statement_cache=cache
+    ) as pool:
         sink = PostgresPositionSink(pool, track_changes=True, copy_from=copy_from)
-        server = PostgresServer(pool, sink)
+        server = PostgresServer(url, pool, sink)
         if conflicts:
             await server.expect_conflicts()
         yield server
@@ -316,14 +319,13 @@ async def test_behaves_as_memory_does(table, seed):
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_without_change_notes(postgres_url, way):
+async def test_without_change_notes(postgres_url, rights, way):
     copy_from, conflicts, cache = WAYS[way]
-    await migrations.apply(postgres_url)
     async with open_pool(
-        postgres_url, size=1, statement_timeout_ms=15_000, statement_cache=cache
+        rights.service(postgres_url), size=1, statement_timeout_ms=15_000, statement_cache=cache
     ) as pool:
         sink = PostgresPositionSink(pool, track_changes=False, copy_from=copy_from)
-        server = PostgresServer(pool, sink)
+        server = PostgresServer(postgres_url, pool, sink)
         if conflicts:
             await server.expect_conflicts()
         assert await sink.store([fix("a"), fix("b")]) == [INSERTED, INSERTED]

@@ -1,4 +1,4 @@
-"""The contract of Snapshots (core/ports.py), sentence by sentence: in memory, on PostgreSQL and on
+"""The contract of Snapshots (core/ports), sentence by sentence: in memory, on PostgreSQL and on
 TimescaleDB, directly and as a pooler asks, with the columns' production types."""
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The contract of TopicMap (core/ports.py), sentence by sentence: in memory, on PostgreSQL and on
+"""The contract of TopicMap (core/ports), sentence by sentence: in memory, on PostgreSQL and on
 TimescaleDB, directly and as a pooler asks, with the columns' production types."""
 
 import asyncio

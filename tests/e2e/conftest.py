@@ -45,6 +45,8 @@ class Service:
                 [sys.executable, "-m", "processor", "run"],
                 env={
                     **inherited,
+                    # Where the lock of the name is: another test's service may have it, too.
+                    "TMPDIR": str(folder),
                     "INSTANCE_ID": name,
                     "ROLES": "ingest",
                     "METRICS_HOST": "127.0.0.1",
@@ -100,16 +102,19 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Start one: service("name", redis_url, postgres_url, stream, SETTING="value")."""
+def service(tmp_path: Path, rights: Any) -> Iterator[Callable[..., Service]]:
+    """Start one: service("name", redis_url, postgres_url, stream, SETTING="value").
+
+    It gets the rights of deploy/ and no more, on the servers that those URLs name.
+    """
     running: list[Service] = []
 
     def start(
         name: str, redis_url: str, postgres_url: str, stream: str, **settings: str
     ) -> Service:
         addresses = {
-            "REDIS_URL": redis_url,
-            "POSTGRES_URL": postgres_url,
+            "REDIS_URL": rights.redis(redis_url),
+            "POSTGRES_URL": rights.service(postgres_url),
             "REDIS_TELEMETRY_STREAM": stream,
         }
         running.append(Service(tmp_path, name, addresses | settings))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from processor.entrypoints.demo import programs
-from processor.entrypoints.demo.scratch import ROOMS
+from processor.entrypoints.demo.scratch import ROOMS, _locked
 
-DEMO = [sys.executable, "-m", "processor", "demo", "--no-browser"]
+DEMO = [sys.executable, "-m", "processor", "demo", "--no-browser", "--port", "0"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 
@@ -20,13 +20,14 @@ pytestmark = [pytest.mark.redis, pytest.mark.postgres]
 def left_behind() -> list[Path]:
     """Scratch folders without a living owner; those of others that run beside us have one."""
     found = []
-    for room in ROOMS.glob("*-*"):
-        try:
-            with (room / "owner").open() as owner:
-                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue  # it has an owner, or is gone already
-        found.append(room)
+    with _locked(ROOMS / ".lock"):  # nobody is between making a folder and owning it
+        for room in ROOMS.glob("*-*"):
+            try:
+                with (room / "owner").open() as owner:
+                    fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue  # it has an owner, or is gone already
+            found.append(room)
     return found
 
 
@@ -56,12 +57,15 @@ def test_the_sum_at_the_end_is_right(arguments: list[str], killed: int) -> None:
 def test_ctrl_c_leaves_nothing_behind(number: signal.Signals) -> None:
     with subprocess.Popen([*DEMO], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
         assert it.stdout is not None
-        for line in it.stdout:
-            if line.startswith("sent") and "rows 0" not in line:
-                break
-        it.send_signal(number)
-        it.stdout.read()
-        assert it.wait(60) == 0
+        try:
+            for line in it.stdout:
+                if line.startswith("sent") and "rows 0" not in line:
+                    break
+            it.send_signal(number)
+            it.stdout.read()
+            assert it.wait(60) == 0
+        finally:
+            it.kill()
     assert left_behind() == []
 
 

@@ -198,13 +198,20 @@ def test_redis_is_killed_and_comes_back(
 
 
 def test_servers_that_are_away_at_the_start_are_waited_for(
-    service: Any, producer: Any, query: Any, eventually: Any, own_redis: Any, own_postgres: Any
+    service: Any,
+    producer: Any,
+    query: Any,
+    eventually: Any,
+    rights: Any,
+    own_redis: Any,
+    own_postgres: Any,
 ) -> None:
     source = producer(own_redis.url)
     source.add(source.payload(0))
+    owner = rights.owner(own_postgres.url)  # it has yet to migrate
     own_redis.stop()
     own_postgres.stop()
-    running = service("a", own_redis.url, own_postgres.url, source.stream)
+    running = service("a", own_redis.url, owner, source.stream)
     eventually(lambda: running.status("/healthz") == 200, "it is alive")
     assert running.status("/readyz") == 503
     own_postgres.start()

@@ -149,7 +149,8 @@ async def test_convert_keeps_the_rows(timescale_url):
     connection = await asyncpg.connect(timescale_url)
     try:
         await connection.execute("CREATE SCHEMA processor")
-        await connection.execute(migrations()[0].sql)
+        for migration in migrations():
+            await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO positions SELECT '356', timestamptz '2026-11-20' + n * interval '1 hour',"
             " now(), 45, 14, 0, 0, 0, 9, 0, '8', '{}' FROM generate_series(1, 100) AS n"

@@ -44,6 +44,16 @@ async def test_only_old_fixes_are_dropped(database_url):
             assert await drop_old_changes(pool) == 0
 
 
+async def test_a_request_is_not_dropped_though_it_is_of_the_same_kind(postgres_url):
+    """`processor faulty` and recompute requests for fixes: somebody waits for what they ask."""
+    await migrations.apply(postgres_url)
+    async with pool_of(postgres_url) as pool:
+        await fill(pool, "fixes", OLD, 3)
+        await pool.execute("UPDATE processor.track_changes SET request = '{}' WHERE id = 2")
+        assert await drop_old_changes(pool) == 2
+        assert await kinds(pool) == {"fixes": 1}
+
+
 async def test_instances_share_the_work_piece_by_piece(postgres_url):
     await migrations.apply(postgres_url)
     async with pool_of(postgres_url) as pool:

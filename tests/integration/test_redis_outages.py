@@ -1,11 +1,8 @@
 """What befalls a real Redis while we read from it, and that nothing is lost or hangs."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
-import attrs
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -27,9 +24,9 @@ SLACK_S = 3.0
 
 
 @pytest.fixture
-async def source(own_redis) -> AsyncIterator[RedisStreamSource]:
+async def source(own_redis, rights) -> AsyncIterator[RedisStreamSource]:
     source = RedisStreamSource(
-        own_redis.url, stream=STREAM, group="processor", consumer="a", wait_ms=10_000
+        rights.redis(own_redis.url), stream=STREAM, group="processor", consumer="a", wait_ms=10_000
     )
     await source.open()
     yield source
@@ -398,38 +395,3 @@ async def test_where_nobody_counts_a_loss_is_estimated(source, client):
     assert read.lost is not None
     assert 1 <= read.lost.count <= 12
     assert (read.lost.first_id, read.lost.last_id) == ("11-1", "20-1")
-
-
-OPERATIONS = Path(__file__).parents[2] / "docs/OPERATIONS.md"
-
-
-async def test_all_of_it_works_under_the_acl_that_operations_lists(own_redis, client):
-    (line,) = re.findall(r"^ACL SETUSER .*", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
-    await client.execute_command(*line.split())
-    url = own_redis.url.replace("//", "//processor:secret@")
-    await add(client, 1, 2)
-    source = RedisStreamSource(url, stream=STREAM, group="processor", consumer="a", wait_ms=100)
-    ours = connect(url, timeout_s=2, name="service")
-    assert await source.open()
-    entries = (await source.fetch_new(10, 0)).entries
-    assert len(await source.fetch_own("0", 10)) == 2
-    assert len((await source.claim("0-0", 0, 10)).entries) == 2
-    await (await letters(ours)).send([DeadLetter(entries[0], Rejected(Reason.FIELD_TYPE, "x"))])
-    assert await source.acknowledge(ids(entries)) == 2
-    backlog = RedisBacklog(ours, stream=STREAM, group="processor", clock=SystemClock())
-    measured = await backlog.measure()
-    assert (measured.lag, measured.pending, measured.dead_letters) == (0, 0, 1)
-    assert await backlog.busy_streams(60) == []
-    assert [len(await backlog.groups()), len(await backlog.consumers())] == [1, 1]
-    feeds = [live_feed(url, instance_id=name) for name in ("a", "b")]
-    for feed in feeds:
-        assert await feed.open(None) == FeedStart("2-1", "2-1")
-        assert await feed.fetch(10, 10) == []
-        assert await feed.fetch(10, 10) == []
-    assert await feeds[0].reap(0) == ["live-b"]
-    for feed in feeds:
-        await feed.close()
-        await feed.aclose()
-    assert None not in attrs.astuple(await backlog.server_facts())
-    await source.aclose()
-    await ours.aclose()

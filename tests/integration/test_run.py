@@ -119,7 +119,7 @@ def eventually(holds: Callable[[], bool], what: Callable[[], str] = str) -> None
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Process]]:
-    """Start processes; none of them outlives the test."""
+    """Start processes; none of them outlives the test. On real servers, give them `rights`."""
     running: list[Process] = []
 
     def starting(*arguments: str, **environ: str) -> Process:
@@ -248,12 +248,14 @@ def test_fail_fast_gives_up_with_69(start: Callable[..., Process], away: dict[st
 # ---- with servers
 
 
-def test_a_bug_in_the_loop_is_one_line_and_70(redis_url: str, postgres_url: str) -> None:
+def test_a_bug_in_the_loop_is_one_line_and_70(
+    rights: Any, redis_url: str, postgres_url: str
+) -> None:
     planted = (
-        "from processor.core.ingest.consumer import Ingest\n"
+        "from processor.core.ingest.intake import Intake\n"
         "from processor.entrypoints.cli import main\n"
         "async def broken(self): raise LookupError('planted')\n"
-        "Ingest._read = broken\n"
+        "Intake.read = broken\n"
         "main()\n"
     )
     told = subprocess.run(
@@ -261,8 +263,8 @@ def test_a_bug_in_the_loop_is_one_line_and_70(redis_url: str, postgres_url: str)
         env={
             **os.environ,
             "ROLES": "ingest",
-            "REDIS_URL": redis_url,
-            "POSTGRES_URL": postgres_url,
+            "REDIS_URL": rights.redis(redis_url),
+            "POSTGRES_URL": rights.service(postgres_url),
             "METRICS_PORT": "0",
             "REDIS_TELEMETRY_STREAM": "telemetry:unused",
         },
@@ -280,14 +282,15 @@ def test_a_bug_in_the_loop_is_one_line_and_70(redis_url: str, postgres_url: str)
 
 def test_two_processes_on_a_host_have_two_names_and_share_the_work(
     start: Callable[..., Process],
+    rights: Any,
     redis_url: str,
     postgres_url: str,
     stream_name: str,
     tmp_path: Path,
 ) -> None:
     environ = {
-        "REDIS_URL": redis_url,
-        "POSTGRES_URL": postgres_url,
+        "REDIS_URL": rights.redis(redis_url),
+        "POSTGRES_URL": rights.service(postgres_url),
         "REDIS_TELEMETRY_STREAM": stream_name,
         "TMPDIR": str(tmp_path),
     }
@@ -304,9 +307,13 @@ def test_two_processes_on_a_host_have_two_names_and_share_the_work(
 
 
 def test_a_stop_ends_in_time_while_redis_hangs(
-    start: Callable[..., Process], own_redis: Valkey, postgres_url: str
+    start: Callable[..., Process], rights: Any, own_redis: Valkey, postgres_url: str
 ) -> None:
-    process = start(REDIS_URL=own_redis.url, POSTGRES_URL=postgres_url, SHUTDOWN_TIMEOUT_MS="3000")
+    process = start(
+        REDIS_URL=rights.redis(own_redis.url),
+        POSTGRES_URL=rights.service(postgres_url),
+        SHUTDOWN_TIMEOUT_MS="3000",
+    )
     process.said("started")
     process.becomes(200)
     own_redis.pause()
@@ -320,11 +327,13 @@ def test_a_stop_ends_in_time_while_redis_hangs(
 
 
 def test_it_migrates_and_writes_what_comes_and_a_signal_ends_it_clean(
-    start: Callable[..., Process], redis_url: str, database_url: str, stream_name: str
+    start: Callable[..., Process], rights: Any, redis_url: str, database_url: str, stream_name: str
 ) -> None:
     feed(redis_url, stream_name, range(10))
     process = start(
-        REDIS_URL=redis_url, POSTGRES_URL=database_url, REDIS_TELEMETRY_STREAM=stream_name
+        REDIS_URL=rights.redis(redis_url),
+        POSTGRES_URL=rights.owner(database_url),
+        REDIS_TELEMETRY_STREAM=stream_name,
     )
     process.said("started")
     process.becomes(200)
@@ -344,11 +353,12 @@ def test_it_migrates_and_writes_what_comes_and_a_signal_ends_it_clean(
 
 
 def test_servers_that_come_late_and_go_and_come_again_lose_nothing(
-    start: Callable[..., Process], own_redis: Valkey, own_postgres: Postgres
+    start: Callable[..., Process], rights: Any, own_redis: Valkey, own_postgres: Postgres
 ) -> None:
+    owner = rights.owner(own_postgres.url)  # it has yet to migrate
     own_redis.stop()
     own_postgres.stop()
-    process = start(REDIS_URL=own_redis.url, POSTGRES_URL=own_postgres.url)
+    process = start(REDIS_URL=rights.redis(own_redis.url), POSTGRES_URL=owner)
     process.said("started")
     assert not process.becomes(503)["schema"]["ok"]
 
@@ -383,12 +393,12 @@ def test_servers_that_come_late_and_go_and_come_again_lose_nothing(
 
 
 def test_a_stop_is_cut_short_at_its_deadline_and_what_was_read_stays_pending(
-    start: Callable[..., Process], own_redis: Valkey, own_postgres: Postgres
+    start: Callable[..., Process], rights: Any, own_redis: Valkey, own_postgres: Postgres
 ) -> None:
     process = start(
-        REDIS_URL=own_redis.url,
-        POSTGRES_URL=own_postgres.url,
-        SHUTDOWN_TIMEOUT_MS="1000",
+        REDIS_URL=rights.redis(own_redis.url),
+        POSTGRES_URL=rights.service(own_postgres.url),
+        SHUTDOWN_TIMEOUT_MS="3000",
     )
     process.said("started")
     process.becomes(200)
@@ -403,7 +413,9 @@ def test_a_stop_is_cut_short_at_its_deadline_and_what_was_read_stays_pending(
     assert pending(own_redis.url, "telemetry:teltonika") >= 3
     own_postgres.resume()
 
-    again = start(REDIS_URL=own_redis.url, POSTGRES_URL=own_postgres.url)
+    again = start(
+        REDIS_URL=rights.redis(own_redis.url), POSTGRES_URL=rights.service(own_postgres.url)
+    )
     again.said("started")
     eventually(lambda: rows(own_postgres.url) == 3)
     eventually(lambda: pending(own_redis.url, "telemetry:teltonika") == 0)
@@ -412,12 +424,15 @@ def test_a_stop_is_cut_short_at_its_deadline_and_what_was_read_stays_pending(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_second_signal_ends_it_at_once(
     start: Callable[..., Process],
+    rights: Any,
     own_redis: Valkey,
     own_postgres: Postgres,
     number: signal.Signals,
     code: int,
 ) -> None:
-    process = start(REDIS_URL=own_redis.url, POSTGRES_URL=own_postgres.url)
+    process = start(
+        REDIS_URL=rights.redis(own_redis.url), POSTGRES_URL=rights.service(own_postgres.url)
+    )
     process.said("started")
     process.becomes(200)
     own_postgres.pause()
@@ -431,12 +446,12 @@ def test_a_second_signal_ends_it_at_once(
 
 
 def test_wrong_credentials_end_a_start_with_78_and_one_sentence(
-    start: Callable[..., Process], own_redis: Valkey, postgres_url: str
+    start: Callable[..., Process], rights: Any, own_redis: Valkey, postgres_url: str
 ) -> None:
     with redis.Redis.from_url(own_redis.url, protocol=2) as client:
         client.config_set("requirepass", "right")
     url = own_redis.url.replace("redis://", "redis://:hunter2@")
-    process = start(REDIS_URL=url, POSTGRES_URL=postgres_url)
+    process = start(REDIS_URL=url, POSTGRES_URL=rights.service(postgres_url))
     assert process.ended() == 78
     assert process.lines[-1]["message"] == "refused_at_start"
     assert "check user and password in REDIS_URL" in process.lines[-1]["sentence"]
@@ -444,23 +459,25 @@ def test_wrong_credentials_end_a_start_with_78_and_one_sentence(
 
 
 def test_a_stream_that_is_no_stream_ends_a_start_with_78(
-    start: Callable[..., Process], redis_url: str, postgres_url: str, stream_name: str
+    start: Callable[..., Process], rights: Any, redis_url: str, postgres_url: str, stream_name: str
 ) -> None:
     with redis.Redis.from_url(redis_url, protocol=2) as client:
         client.set(stream_name, "a string")
     process = start(
-        REDIS_URL=redis_url, POSTGRES_URL=postgres_url, REDIS_TELEMETRY_STREAM=stream_name
+        REDIS_URL=rights.redis(redis_url),
+        POSTGRES_URL=rights.service(postgres_url),
+        REDIS_TELEMETRY_STREAM=stream_name,
     )
     assert process.ended() == 78
     assert "the key is no stream" in process.lines[-1]["sentence"]
 
 
 def test_missing_migrations_that_an_operator_wants_to_run_end_a_start_with_78(
-    start: Callable[..., Process], redis_url: str, postgres_url: str, stream_name: str
+    start: Callable[..., Process], rights: Any, redis_url: str, postgres_url: str, stream_name: str
 ) -> None:
     process = start(
-        REDIS_URL=redis_url,
-        POSTGRES_URL=postgres_url,
+        REDIS_URL=rights.redis(redis_url),
+        POSTGRES_URL=rights.owner(postgres_url),
         REDIS_TELEMETRY_STREAM=stream_name,
         MIGRATE_ON_START="false",
     )
@@ -469,26 +486,28 @@ def test_missing_migrations_that_an_operator_wants_to_run_end_a_start_with_78(
 
 
 def test_a_process_that_only_shows_says_that_its_stream_is_silent(
-    start: Callable[..., Process], redis_url: str, postgres_url: str, stream_name: str
+    start: Callable[..., Process], rights: Any, redis_url: str, postgres_url: str, stream_name: str
 ) -> None:
     process = start(
         ROLES="live",
         LIVE_AUTH="open",
         LIVE_WS_HOST="127.0.0.1",
         LIVE_WS_PORT="0",
-        REDIS_URL=redis_url,
-        POSTGRES_URL=postgres_url,
+        REDIS_URL=rights.redis(redis_url),
+        POSTGRES_URL=rights.service(postgres_url),
         REDIS_TELEMETRY_STREAM=stream_name,
     )
     assert "never had an entry" in process.said("stream_silent")["sentence"]
 
 
 def test_a_silent_stream_is_said_with_those_that_have_traffic(
-    start: Callable[..., Process], redis_url: str, postgres_url: str, stream_name: str
+    start: Callable[..., Process], rights: Any, redis_url: str, postgres_url: str, stream_name: str
 ) -> None:
     feed(redis_url, f"{stream_name}-busy", range(1))
     process = start(
-        REDIS_URL=redis_url, POSTGRES_URL=postgres_url, REDIS_TELEMETRY_STREAM=stream_name
+        REDIS_URL=rights.redis(redis_url),
+        POSTGRES_URL=rights.service(postgres_url),
+        REDIS_TELEMETRY_STREAM=stream_name,
     )
     silent = process.said("stream_silent")
     assert silent["stream"] == stream_name

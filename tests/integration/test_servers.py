@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import psutil
 import pytest
 import redis
 
-from processor.entrypoints.demo import programs
+from processor.entrypoints.demo import programs, scratch
 from processor.entrypoints.demo.process import NOBODY, NotStarted
 from processor.entrypoints.demo.programs import Programs
 from processor.entrypoints.demo.scratch import Scratch, residents
@@ -28,8 +29,10 @@ linux = pytest.mark.skipif(
 
 # A program that starts both servers, says where they are, and then only lives.
 PARENT = """
-import json, signal, sys
+import json, pathlib, signal, sys
+from processor.entrypoints.demo import scratch
 from processor.entrypoints.demo.servers import Postgres, Valkey
+scratch.ROOMS = pathlib.Path(sys.argv[1])
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with Valkey() as valkey, Postgres() as postgres:
     print(json.dumps([[s.pid, str(s._scratch.path)] for s in (valkey, postgres)]), flush=True)
@@ -38,13 +41,25 @@ with Valkey() as valkey, Postgres() as postgres:
 
 
 @pytest.fixture
-def parent():
-    """A running PARENT, and its servers as (pid, folder)."""
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as process:
-        started = [(pid, Path(folder)) for pid, folder in json.loads(process.stdout.readline())]
-        yield process, started
-        process.kill()
+def rooms(monkeypatch):
+    """Scratch folders of this test's own: what crashed in others, everybody's next start sweeps."""
+    rooms = scratch.ROOMS.with_name(f"{scratch.ROOMS.name}-{secrets.token_hex(4)}")
+    monkeypatch.setattr(scratch, "ROOMS", rooms)
+    yield rooms
     Scratch("after").close()
+    shutil.rmtree(rooms)
+
+
+@pytest.fixture
+def parent(rooms):
+    """A running PARENT, and its servers as (pid, folder)."""
+    command = [sys.executable, "-c", PARENT, str(rooms)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            started = [(pid, Path(folder)) for pid, folder in json.loads(process.stdout.readline())]
+            yield process, started
+        finally:
+            process.kill()
 
 
 def eventually(condition, seconds=20):
@@ -89,6 +104,20 @@ def test_durable_valkey_comes_back_with_its_data(own_redis, how):
     assert own_redis.url == url
     with client(own_redis) as after:
         assert after.get("car") == b"7"
+
+
+@pytest.mark.redis
+def test_valkey_is_not_said_to_be_back_while_it_reads_what_it_had():
+    with Valkey(durable=True, settings={"key-load-delay": "50"}) as server:  # microseconds
+        with client(server) as before, before.pipeline(transaction=False) as sets:
+            for number in range(8000):
+                sets.set(f"car {number}", number)
+            sets.execute()
+        server.kill()
+        server.start()
+        with client(server) as after:  # which asks again and again where it is LOADING
+            assert after.info("persistence")["loading"] == 0
+            assert after.dbsize() == 8000
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -159,6 +188,19 @@ def test_two_at_the_same_time_do_not_meet():
             assert second.get("car") is None
         sql(three, "CREATE TABLE cars AS SELECT 7 AS number")
         assert sql(four, "SELECT to_regclass('cars')") is None
+
+
+ASKING = """
+from processor.entrypoints.demo.process import free_port
+print(*(free_port() for _ in range(250)))
+"""
+
+
+def test_processes_that_ask_at_once_get_different_ports():
+    command = [sys.executable, "-c", ASKING]
+    asked = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    ports = [port for each in asked for port in each.communicate()[0].split()]
+    assert len(set(ports)) == len(ports) == 500
 
 
 def test_servers_run_as_nobody_when_root_starts_them(own_redis, own_postgres):

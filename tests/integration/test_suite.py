@@ -12,6 +12,8 @@ import redis
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
+TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+
 TESTS = """
 import pytest
 
@@ -60,22 +62,53 @@ def run(tmp_path):
     return run
 
 
-def test_a_skip_is_counted_with_its_reason(run):
-    status, printed = run(TESTS.format(skips="True"))
+@pytest.fixture(params=[(), TWO_WORKERS], ids=["alone", "two workers"])
+def workers(request):
+    return request.param
+
+
+def test_a_skip_is_counted_with_its_reason(run, workers):
+    status, printed = run(TESTS.format(skips="True"), *workers)
     assert status == 0
-    assert "1 skipped\n  1 x for a reason" in printed
+    assert "\n1 skipped\n  1 x for a reason" in printed
+    assert "1 passed, 1 skipped in " in printed.splitlines()[-1]
 
 
-def test_a_skip_fails_the_run_on_ci(run):
-    status, printed = run(TESTS.format(skips="True"), CI="true")
+def test_a_skip_fails_the_run_on_ci(run, workers):
+    status, printed = run(TESTS.format(skips="True"), *workers, CI="true")
     assert status == 1
     assert "on CI nothing may be skipped" in printed
 
 
+def test_a_file_that_is_skipped_as_a_whole_is_a_skip(run, tmp_path, workers):
+    skipped = "import pytest\npytest.skip('as a whole', allow_module_level=True)"
+    (tmp_path / "test_other.py").write_text(skipped)
+    status, printed = run("def test_passes(): ...", *workers, CI="true")
+    assert status == 1
+    assert "\n1 skipped\n  1 x as a whole" in printed
+
+
 def test_no_skip_is_told_too_and_passes_on_ci(run):
-    status, printed = run(TESTS.format(skips="False"), CI="true")
+    status, printed = run(TESTS.format(skips="False"), *TWO_WORKERS, CI="true")
     assert status == 0
-    assert "0 skipped" in printed
+    assert "\n0 skipped" in printed
+    assert "2 passed in " in printed.splitlines()[-1]
+
+
+def test_which_servers_there_were_is_told(run, workers):
+    _, printed = run("def test_it(redis_url): ...", *workers)
+    assert "\nredis: " in printed
+
+
+def test_what_takes_long_is_given_out_first(run, tmp_path):
+    for folder in ("contracts", "e2e", "unit"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"test_{folder}.py").write_text("def test_it(): ...")
+    _, printed = run("", *TWO_WORKERS, "-n", "1", "-vv")
+    told = [line.split()[-1] for line in printed.splitlines() if " PASSED " in line]
+    assert told == [
+        f"{folder}/test_{folder}.py::test_it" for folder in ("e2e", "contracts", "unit")
+    ]
 
 
 @pytest.mark.parametrize(

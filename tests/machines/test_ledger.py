@@ -19,7 +19,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(ids=some_ids)
     def admit(self, ids: list[str]) -> None:
-        fresh = self.ledger.admit([Entry(entry_id, {}) for entry_id in ids])
+        fresh = self.ledger.admit([Entry(entry_id, {}) for entry_id in ids], 0.0)
         assert [e.id for e in fresh] == [i for i in ids if i not in self.stages]
         self.stages.update((e.id, "working") for e in fresh)
 

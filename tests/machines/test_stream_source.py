@@ -4,7 +4,8 @@ that was acknowledged. In memory with many examples, on a real server with a few
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -24,6 +25,7 @@ from processor.adapters.memory.stream import MemoryStream, MemoryStreamSource
 from processor.adapters.redis.source import RedisStreamSource
 from processor.adapters.system import SystemClock
 from processor.core.errors import Unavailable
+from processor.core.model import Entry
 from processor.core.ports import StreamSource
 
 T = TypeVar("T")
@@ -35,7 +37,8 @@ COUNTS = st.integers(1, 4)
 
 class StreamSourceMachine(RuleBasedStateMachine):
     """The model: `stream` holds what is there, `unread` what the group has not been given (each
-    with its content or without), `pending` who holds what. Ids are numbers here."""
+    with its content or without), `pending` who holds what, `times` how often each of those was
+    handed out. Ids are numbers here."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +48,7 @@ class StreamSourceMachine(RuleBasedStateMachine):
         self.stream: list[int] = []
         self.unread: list[int] = []
         self.pending: dict[int, str] = {}
+        self.times: Counter[int] = Counter()
         self.group = False
         # Whether each source must see a loss at its next read, or only may.
         self.looks: dict[str, bool] = {}
@@ -108,6 +112,7 @@ class StreamSourceMachine(RuleBasedStateMachine):
             assert fetched.lost.count == lost
             assert number_of(fetched.lost.last_id) == expected[0]
             assert number_of(fetched.lost.first_id) < self.unread[0]
+        self.hand_out(fetched.entries)
         if expected:
             self.unread = there[count:]
         self.pending |= dict.fromkeys(expected, consumer)
@@ -122,6 +127,7 @@ class StreamSourceMachine(RuleBasedStateMachine):
         entries = self.run(self.sources[consumer].fetch_own(id_of(after), count))
         mine = sorted(n for n, who in self.pending.items() if who == consumer and n > after)
         assert [number_of(entry.id) for entry in entries] == mine[:count]
+        self.hand_out(entries)
         for entry in entries:
             number = number_of(entry.id)
             assert entry.fields == (content(number) if number in self.stream else None)
@@ -135,6 +141,7 @@ class StreamSourceMachine(RuleBasedStateMachine):
         for _ in range(len(self.pending) + 1):
             claimed = self.run(self.sources[consumer].claim(cursor, 0, count))
             assert len(claimed.entries) <= count
+            self.hand_out(claimed.entries)
             found += [number_of(entry.id) for entry in claimed.entries]
             lost += [number_of(entry_id) for entry_id in claimed.lost_ids]
             cursor = claimed.cursor
@@ -155,7 +162,7 @@ class StreamSourceMachine(RuleBasedStateMachine):
     @rule()
     def destroy_group(self) -> None:
         self.do_destroy()
-        self.group, self.unread, self.pending = False, [], {}
+        self.group, self.unread, self.pending, self.times = False, [], {}, Counter()
 
     @rule(consumer=CONSUMERS)
     def live_again(self, consumer: str) -> None:
@@ -167,6 +174,11 @@ class StreamSourceMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_both_unread_and_pending(self) -> None:
         assert not set(self.unread) & set(self.pending)
+
+    def hand_out(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.times[number_of(entry.id)] += entry.fields is not None
+            assert entry.deliveries == self.times[number_of(entry.id)]
 
     def expect_missing(self, call: Coroutine[Any, Any, Any]) -> None:
         with pytest.raises(Unavailable) as caught:

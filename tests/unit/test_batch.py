@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.ingest.batch import arrange, repeat_outcome
+from processor.core.errors import Reason
+from processor.core.ingest.batch import arrange, conflict, repeat_outcome
 from processor.core.model import Entry, Position, Record
 from processor.core.ports import Outcome
 
@@ -83,3 +84,12 @@ def test_a_panic_is_never_dropped_for_a_lesser_row(
 ) -> None:
     first, repeat = record(1, priority=first_priority), record(2, priority=repeat_priority)
     assert repeat_outcome(first, outcome, repeat) is expected
+
+
+def test_a_panic_that_came_second_says_whose_and_when() -> None:
+    cause = conflict(record(1, priority=2))
+    assert cause.reason is Reason.CONFLICT
+    assert cause.sentence == (
+        "priority 2: a fix of a at 2026-06-07T00:00:00+00:00 with a lower priority is already "
+        "stored"
+    )

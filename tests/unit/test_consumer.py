@@ -1,31 +1,48 @@
 """The loop where one thing fails and another must not be taken for its recovery. Virtual time."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any
 
 import pytest
 
 from processor.adapters.faulty import Fault, faulty
+from processor.adapters.memory.membership import MemoryMembership
 from processor.adapters.memory.positions import MemoryPositionSink, MemoryTable
-from processor.adapters.memory.stream import MemoryDeadLetters, MemoryStream, MemoryStreamSource
+from processor.adapters.memory.stream import MemoryStream, MemoryStreamSource
 from processor.adapters.memory.virtual_time import VirtualClock, VirtualLoop
 from processor.core.decode import Decoder
 from processor.core.errors import Unavailable
-from processor.core.ingest.consumer import Ingest, Limits
-from processor.core.ingest.state import DeviceStates
-from processor.core.notices import DependencyAnswered, IngestStopped, Notice, RetryScheduled
+from processor.core.ingest.consumer import Ingest
+from processor.core.model import Entry, Position
+from processor.core.notices import (
+    ConsumersReaped,
+    DependencyAnswered,
+    EntriesKept,
+    InFlight,
+    IngestStopped,
+    Notice,
+    RetryScheduled,
+    TrialEnded,
+)
+from processor.core.ports import Outcome
+from tests.wiring import ingest_on_memory
 
 EPOCH_MS = 1_780_000_000_000
 GOOD = (
     b'{"device_id":"1","timestamp":"2026-05-28T20:26:%02d.000Z","latitude":1,"longitude":1,'
     b'"altitude":1,"angle":1,"speed":1,"satellites":1,"priority":0,"attributes":{}}'
 )
+KILLER = GOOD.replace(b"{}}", b'{"9":"kills"}}')
+
+
+class Killed(BaseException):
+    """What a SIGKILL, a fault in a C library or the kernel's memory killer does to a process."""
 
 
 class Scene:
-    """One instance on memory adapters, whose database and dead letters can be taken away."""
+    """One stream and table, instances on them, and servers that can be taken away."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.clock = VirtualClock(loop, EPOCH_MS)
@@ -33,33 +50,51 @@ class Scene:
         self.table = MemoryTable()
         self.seen: list[Notice] = []
         self.away: set[str] = set()
-        self.ingest = Ingest(
-            source=MemoryStreamSource(self.stream, group="processor", consumer="a"),
-            decode=Decoder().decode,
-            sink=faulty(MemoryPositionSink(self.table), self.fault("database"), self.clock),
-            dead_letters=faulty(MemoryDeadLetters(self.stream), self.fault("stream"), self.clock),
-            states=DeviceStates(10, 60_000),
+        self.decoder = Decoder()
+        self.write_s = 0.0
+        self.writing: set[int] = set()
+        self.writings: list[set[int]] = []
+        self.ingest = self.instance()
+
+    def instance(self, consumer: str = "a") -> Ingest:
+        role = ingest_on_memory(
+            self.stream,
+            self.table,
+            consumer=consumer,
             clock=self.clock,
             chance=self,
             observer=self,
-            limits=Limits(
-                read_count=10,
-                read_wait_ms=2000,
-                write_count=10,
-                writers=2,
-                in_flight=20,
-                claim_idle_ms=60_000,
-                claim_interval_ms=30_000,
-            ),
+            limits={"read_count": 10, "write_count": 10, "writers": 2, "in_flight": 20},
+            suffer=self.suffer,
         )
+        role.decoder.override(self)
+        return role.ingest()
 
-    def fault(self, dependency: Any) -> Callable[[str], Fault]:
+    async def store(self, positions: Sequence[Position]) -> Sequence[Outcome]:
+        """The sink, which tells what was under way together."""
+        self.writing |= {position.fixed_at.second for position in positions}
+        self.writings.append(self.writing)
+        await self.clock.sleep(self.write_s)
+        self.writing = self.writing - {position.fixed_at.second for position in positions}
+        return await MemoryPositionSink(self.table).store(positions)
+
+    def suffer(self, name: str, part: Any) -> Any:
+        if name == "sink":
+            part = self
+        dependency = {"sink": "database", "dead_letters": "letters"}.get(name, "stream")
+
         def plan(call: str) -> Fault:
             if dependency in self.away:
-                return Fault(before=Unavailable(dependency, "connection", f"{call}: away"))
+                away: Any = "database" if dependency == "database" else "stream"
+                return Fault(before=Unavailable(away, "connection", f"{call}: away"))
             return Fault()
 
-        return plan
+        return faulty(part, plan, self.clock)
+
+    def decode(self, entry: Entry, now_ms: int) -> Position:
+        if entry.fields and b"kills" in entry.fields[b"payload"]:
+            raise Killed
+        return self.decoder.decode(entry, now_ms)
 
     def fraction(self) -> float:
         return 0.5
@@ -67,8 +102,34 @@ class Scene:
     def observe(self, notice: Notice) -> None:
         self.seen.append(notice)
 
-    def add(self, payload: bytes) -> None:
-        self.stream.add({b"codec": b"8", b"payload": payload})
+    def add(self, payload: bytes) -> str:
+        return self.stream.add({b"codec": b"8", b"payload": payload})
+
+    async def lives(self) -> int:
+        """Start the process again and again until one life settles everything; how many it took."""
+        for life in range(1, 100):
+            running = asyncio.create_task(_surviving(self.instance()))
+            while not running.done():
+                await self.clock.sleep(0.2)
+                if self.stream.settled("processor"):
+                    running.cancel()
+                    return life
+        raise AssertionError("a hundred lives were not enough")
+
+    async def handed_out(self, *, times: int, to: str = "a") -> None:
+        """Everything in the stream is pending, and was delivered so often."""
+        source = MemoryStreamSource(self.stream, group="processor", consumer=to)
+        await source.open()
+        await source.fetch_new(100, 0)
+        for _ in range(times - 1):
+            await source.fetch_own("0", 100)
+
+
+async def _surviving(ingest: Ingest) -> None:
+    try:
+        await ingest.run()
+    except* Killed:
+        pass
 
 
 def played(play: Callable[[Scene], Coroutine[Any, Any, None]]) -> Scene:
@@ -102,7 +163,7 @@ def test_a_stop_does_not_wait_for_room_that_nobody_will_make() -> None:
 
 def test_a_stream_that_refuses_dead_letters_has_not_recovered_because_it_can_be_read() -> None:
     async def play(scene: Scene) -> None:
-        scene.away.add("stream")
+        scene.away.add("letters")
         running = asyncio.create_task(scene.ingest.run())
         scene.add(b"{")
         await scene.clock.sleep(1)
@@ -143,6 +204,218 @@ def test_what_was_trimmed_while_pending_is_said_and_acknowledged(trimmed: int) -
         assert len(scene.table.rows) == 5 - trimmed
         lost = [n for n in scene.seen if type(n).__name__ == "EntriesLost"]
         assert [(n.reason, n.count) for n in lost] == [("trimmed", trimmed)]  # type: ignore[union-attr]
+        scene.ingest.stop()
+        await running
+        assert scene.seen[-1] == IngestStopped(abandoned=0), "they take no room any more"
+
+    played(play)
+
+
+# -- suspects, one at a time ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("killers", [1, 2])
+def test_an_entry_that_kills_the_process_is_found_and_its_neighbours_become_rows(
+    killers: int,
+) -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(12):
+            scene.add(GOOD % n)
+        guilty = [scene.add(KILLER % (20 + n)) for n in range(killers)]
+        for n in range(12, 20):
+            scene.add(GOOD % n)
+        # 4 lives in which it was one of many, 3 in which it was tried by itself, and for each
+        # further one 3 more; the last life settles everything.
+        assert await scene.lives() == 4 + 3 * killers + 1
+        assert len(scene.table.rows) == 20
+        letters = scene.stream.dead_letters()
+        assert [letter[b"origin_id"].decode() for letter in letters] == guilty
+        assert {letter[b"reason"] for letter in letters} == {b"kills-the-process"}
+        assert scene.stream.trials == {}
+        ended = [notice for notice in scene.seen if isinstance(notice, TrialEnded)]
+        assert [each.entry_id for each in ended if each.result == "condemned"] == guilty
+
+    played(play)
+
+
+def test_deliveries_alone_condemn_nobody() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(30):
+            scene.add(GOOD % n)
+        scene.add(b"{")
+        await scene.handed_out(times=50)
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(60)
+        assert scene.stream.settled("processor")
+        assert len(scene.table.rows) == 30
+        assert [letter[b"reason"] for letter in scene.stream.dead_letters()] == [
+            b"payload-not-json"
+        ]
+        assert scene.stream.trials == {}
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+def test_a_trial_that_ends_because_a_server_is_away_counts_for_nothing() -> None:
+    async def play(scene: Scene) -> None:
+        suspect = scene.add(GOOD % 1)
+        await scene.handed_out(times=5)
+        scene.away.add("database")
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(3600)
+        ended = [n.result for n in scene.seen if isinstance(n, TrialEnded)]
+        assert len(ended) > 3
+        assert set(ended) == {"unavailable"}
+        assert scene.stream.trials == {}, f"{suspect} is not to blame"
+        scene.away.clear()
+        await scene.clock.sleep(20)
+        assert len(scene.table.rows) == 1
+        assert not scene.stream.dead_letters()
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+def test_a_suspect_whose_letter_cannot_be_stored_holds_up_nobody() -> None:
+    async def play(scene: Scene) -> None:
+        scene.add(b"{")
+        await scene.handed_out(times=5)
+        scene.away.add("letters")
+        running = asyncio.create_task(scene.ingest.run())
+        for n in range(20):
+            scene.add(GOOD % n)
+            await scene.clock.sleep(5)
+        assert len(scene.table.rows) == 20
+        scene.away.clear()
+        await scene.clock.sleep(40)
+        assert len(scene.stream.dead_letters()) == 1
+        assert scene.stream.settled("processor")
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+def test_a_suspect_is_tried_alone_and_batches_get_their_turns_between() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(15):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=5)
+        scene.write_s = 0.1
+        running = asyncio.create_task(scene.ingest.run())
+        for n in range(15, 60):
+            scene.add(GOOD % n)
+            await scene.clock.sleep(0.02)
+        await scene.clock.sleep(20)
+        assert scene.stream.settled("processor")
+        seconds = [fixed_at.second for _, fixed_at in scene.table.rows]
+        assert sorted(seconds) == list(range(60))
+        trials = [writing for writing in scene.writings if min(writing) < 15]
+        assert [sorted(writing) for writing in trials] == [[n] for n in range(15)], "no company"
+        assert seconds.index(15) < seconds.index(14), "nobody waits for the last suspect"
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+def test_a_stop_leaves_suspects_untried_and_pending() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(15):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=5)
+        scene.away.add("database")
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(60)
+        asked_at = scene.clock.elapsed()
+        scene.away.clear()
+        scene.ingest.stop()
+        await running
+        assert scene.clock.elapsed() - asked_at < 3
+        assert scene.seen[-1] == IngestStopped(abandoned=15)
+        assert scene.stream.trials == {}
+
+    played(play)
+
+
+def test_a_stop_among_trials_lets_the_one_under_way_end_and_begins_no_other() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(15):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=5)
+        scene.write_s = 0.1
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(0.05)
+        scene.ingest.stop()
+        await running
+        assert len(scene.table.rows) == 1
+        assert scene.seen[-1] == IngestStopped(abandoned=14)
+        assert scene.stream.trials == {}
+
+    played(play)
+
+
+# -- what is ours, and who is gone ----------------------------------------------------------------
+
+
+def test_what_a_slow_database_holds_up_is_not_taken_over() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(15):
+            scene.add(GOOD % n)
+        scene.away.add("database")
+        running = asyncio.create_task(scene.ingest.run())
+        other = MemoryStreamSource(scene.stream, group="processor", consumer="b")
+        for _ in range(30):
+            await scene.clock.sleep(60)
+            assert not (await other.claim("0-0", 60_000, 100)).entries
+        kept = [notice.count for notice in scene.seen if isinstance(notice, EntriesKept)]
+        assert set(kept) == {15}
+        scene.away.clear()
+        await scene.clock.sleep(30)
+        assert len(scene.table.rows) == 15
+        assert sum(isinstance(notice, EntriesKept) for notice in scene.seen) <= len(kept) + 1
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+def test_what_is_taken_over_counts_in_the_cap() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(50):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=1, to="dead")
+        scene.away.add("database")
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(600)
+        assert max(n.count for n in scene.seen if isinstance(n, InFlight)) == 20
+        scene.away.clear()
+        await scene.clock.sleep(600)
+        assert len(scene.table.rows) == 50
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+def test_the_dead_are_removed_once_what_they_held_is_settled() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(3):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=1, to="dead")
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(590)
+        assert len(scene.table.rows) == 3
+        assert "dead" in scene.stream.groups["processor"].seen_s
+        await scene.clock.sleep(60)
+        assert ConsumersReaped(["dead"]) in scene.seen
+        assert list(scene.stream.groups["processor"].seen_s) == ["a"]
+        assert await MemoryMembership(scene.stream, group="processor", consumer="b").reap(0) == [
+            "a"
+        ]
         scene.ingest.stop()
         await running
 

@@ -10,7 +10,9 @@ import pytest
 from dependency_injector import providers
 
 import processor
+from processor.adapters.memory.membership import MemoryMembership, MemoryTrials
 from processor.adapters.memory.positions import MemoryPositionSink, MemoryTable
+from processor.adapters.memory.states import MemoryStateStore
 from processor.adapters.memory.stream import (
     MemoryBacklog,
     MemoryDeadLetters,
@@ -19,6 +21,7 @@ from processor.adapters.memory.stream import (
 )
 from processor.adapters.redis.connection import connect
 from processor.core.ingest.consumer import Limits
+from processor.core.ingest.intake import IntakeLimits
 from processor.core.notices import InFlight, Notice
 from processor.entrypoints.container import (
     CHECKS,
@@ -41,6 +44,7 @@ ENVIRON = {
     "IN_FLIGHT_CAP": "15",
     "CLAIM_THRESHOLD_MS": "1600",
     "CLAIM_INTERVAL_MS": "1700",
+    "DEAD_LETTER_AFTER": "18",
     "DIRECTUS_BASE_URL": "http://localhost:1",
     "METRICS_HOST": "127.0.0.1",
     "LIVE_WS_HOST": "127.0.0.1",
@@ -62,6 +66,7 @@ async def role() -> IngestRole:
         consumer="a-1",
         redis=connect(settings.redis.url, timeout_s=1, name="test"),
         pool=asyncpg.create_pool(settings.postgres.url, min_size=0),
+        recall_pool=asyncpg.create_pool(settings.postgres.url, min_size=0),
         clock=process.clock,
         chance=process.chance,
         observer=process.observer,
@@ -126,8 +131,11 @@ async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
     stream = MemoryStream(role.clock())
     table = MemoryTable()
     role.source.override(MemoryStreamSource(stream, group="processor", consumer="a-1"))
+    role.membership.override(MemoryMembership(stream, group="processor", consumer="a-1"))
+    role.trials.override(MemoryTrials(stream))
     role.dead_letters.override(MemoryDeadLetters(stream, group="processor", maxlen=10))
     role.sink.override(MemoryPositionSink(table))
+    role.state_store.override(MemoryStateStore(table, clock_ahead_ms=60_000))
     process.backlog.override(MemoryBacklog(stream, group="processor"))
     stream.add({b"codec": b"8E", b"payload": json.dumps(PAYLOAD).encode()})
     stream.add({b"codec": b"8E", b"payload": b"no JSON"})
@@ -142,6 +150,7 @@ async def test_on_memory_adapters_it_is_a_pipeline(role: IngestRole) -> None:
     measured = await process.backlog().measure()
     assert (measured.lag, measured.pending, measured.dead_letters) == (0, 0, 1)
     assert b'position_writes_total{status="inserted"} 1.0' in metrics.exposition()[0]
+    assert b'rehydrations_total{result="found"} 1.0' in metrics.exposition()[0]
 
 
 @pytest.mark.parametrize("folder", ["postgres", "redis", "directus"])
@@ -160,13 +169,13 @@ def test_every_reason_in_the_source_is_a_series_from_the_start(folder: str) -> N
 
 async def test_the_settings_reach_the_loop(role: IngestRole) -> None:
     assert role.limits() == Limits(
-        read_count=11,
-        read_wait_ms=12,
+        intake=IntakeLimits(
+            read_count=11, read_wait_ms=12, claim_idle_ms=1600, claim_interval_ms=1700
+        ),
         write_count=13,
         writers=14,
         in_flight=15,
-        claim_idle_ms=1600,
-        claim_interval_ms=1700,
+        dead_letter_after=18,
     )
 
 

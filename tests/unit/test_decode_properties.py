@@ -82,6 +82,7 @@ def plain(value: Any) -> Any:
         return value["__bigint"]
     if value.keys() == {"__buffer_b64"}:
         must(isinstance(value["__buffer_b64"], str) and value["__buffer_b64"].isascii())
+        must(len(value["__buffer_b64"]) % 4 == 0)  # b64decode lets surplus padding pass
         try:
             base64.b64decode(value["__buffer_b64"], validate=True)
         except binascii.Error:

@@ -12,7 +12,7 @@ SOURCE = Path(processor.__file__).parent
 PORTS = [
     each
     for _, each in inspect.getmembers(ports, inspect.isclass)
-    if getattr(each, "_is_protocol", False) and each.__module__ == ports.__name__
+    if getattr(each, "_is_protocol", False) and each.__module__.startswith(ports.__name__)
 ]
 HEADINGS = ["Order", "Repeat", "Cancel", "Units", "Raises"]
 LINES_MAX = 400

@@ -133,3 +133,17 @@ def test_whoever_leaves_takes_his_floors_with_him() -> None:
     stays = scene.answered(other, floors={"1": 6})
     scene.registry.leave(scene.line, EVENT)
     assert scene.topic.floored == {"1": {stays}}
+
+
+def test_whoever_leaves_is_in_no_audience_and_hanging_up_leaves_nothing() -> None:
+    scene, other = Scene(), MemoryLine()
+    for frames in ("single", "batch"):
+        scene.answered(frames=frames)
+        scene.answered(other, frames=frames)
+        scene.registry.leave(scene.line, EVENT)
+        audience = getattr(scene.topic, frames)[0]
+        assert list(audience) == [other]
+    assert scene.topic.event_id == EVENT
+    scene.registry.hang_up(scene.line)
+    scene.registry.hang_up(other)
+    assert scene.registry._lines == {}, "a line that is gone is kept by nobody"

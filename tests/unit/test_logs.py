@@ -20,12 +20,15 @@ from processor.core.errors import Reason
 from processor.core.notices import (
     BacklogMeasured,
     BatchWritten,
+    ConsumersReaped,
     DeadLettersSent,
     DependencyAnswered,
     DependencyRefused,
     DevicesObserved,
+    DevicesRecalled,
     EntriesAcknowledged,
     EntriesClaimed,
+    EntriesKept,
     EntriesLost,
     EntriesRead,
     EntriesRejected,
@@ -35,8 +38,12 @@ from processor.core.notices import (
     IngestStopped,
     Notice,
     ReadFailed,
+    RecallFailed,
+    RecallSkipped,
     RetryScheduled,
     StreamSilent,
+    SuspectsCounted,
+    TrialEnded,
 )
 
 BACKLOG = BacklogMeasured(0, 0.0, 0, 0, None, None)
@@ -187,13 +194,23 @@ def test_libraries_are_heard_from_warning_on_and_in_our_form() -> None:
         (ReadFailed("connection", "away"), "debug"),
         (EntriesResumed(1), "info"),
         (EntriesClaimed(1), "info"),
+        (EntriesKept(4), "debug"),
+        (ConsumersReaped(["a-1"]), "info"),
+        (SuspectsCounted(2), "warning"),
+        (SuspectsCounted(0), "debug"),
+        (TrialEnded("1-0", "passed"), "debug"),
+        (TrialEnded("1-0", "condemned"), "error"),
         (EntriesLost("trimmed", 2, "1-0", "2-0"), "error"),
         (EntriesRejected({Reason.FIELD_TYPE: 2}, ["1-0: latitude"]), "error"),
         (BatchWritten(1, 0, 0, 0.1), "debug"),
         (DeadLettersSent({Reason.FIELD_TYPE: 2}), "debug"),
         (DeadLettersSent({Reason.CONFLICT: 1, Reason.FIELD_TYPE: 2}), "error"),
+        (DeadLettersSent({Reason.KILLS_THE_PROCESS: 1}), "error"),
         (EntriesAcknowledged([1, 2], 3), "debug"),
         (DevicesObserved(1, 0), "debug"),
+        (DevicesRecalled(2, 1), "debug"),
+        (RecallFailed(3, "timeout", "no answer"), "warning"),
+        (RecallSkipped(3), "debug"),
         (InFlight(1), "debug"),
         (RetryScheduled("stream", "connection", "away", 0.1), "warning"),
         (DependencyRefused("database", "schema", "no table", 30.0), "error"),
@@ -227,6 +244,17 @@ def test_a_quiet_batch_says_nothing_at_info(observing: Callable[..., Logs]) -> N
         ]:
             logs.observe(notice)
     assert written.text() == ""
+
+
+def test_states_that_cannot_be_read_back_are_said_once_a_minute(
+    observing: Callable[..., Logs], now_s: list[float]
+) -> None:
+    with configured(level="info") as written:
+        logs = observing("info")
+        for second in (0, 10, 59, 60, 61):
+            now_s[0] = float(second)
+            logs.observe(RecallFailed(second + 1, "timeout", "no answer"))
+    assert [line["devices"] for line in written.lines()] == [1, 61]
 
 
 def test_bad_records_are_said_once_a_batch_with_reasons_and_examples(

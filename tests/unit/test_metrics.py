@@ -13,12 +13,15 @@ from processor.core.errors import Reason
 from processor.core.notices import (
     BacklogMeasured,
     BatchWritten,
+    ConsumersReaped,
     DeadLettersSent,
     DependencyAnswered,
     DependencyRefused,
     DevicesObserved,
+    DevicesRecalled,
     EntriesAcknowledged,
     EntriesClaimed,
+    EntriesKept,
     EntriesLost,
     EntriesRead,
     EntriesRejected,
@@ -27,8 +30,12 @@ from processor.core.notices import (
     InFlight,
     IngestStopped,
     ReadFailed,
+    RecallFailed,
+    RecallSkipped,
     RetryScheduled,
     StreamSilent,
+    SuspectsCounted,
+    TrialEnded,
 )
 
 CONTRACT = {
@@ -52,6 +59,7 @@ CONTRACT = {
     "entries_lost_total",
     "device_state_size",
     "device_state_evictions_total",
+    "rehydrations_total",
     "role_ready",
     "dependency_up",
     "event_loop_lag_seconds",
@@ -78,7 +86,14 @@ def values(metrics: Metrics) -> dict[str, float]:
     return found
 
 
-OURS = {"track_changes_dropped_total"}
+OURS = {
+    "track_changes_dropped_total",
+    "chunks_dropped_total",
+    "chunks_compressed_total",
+    "consumers_reaped_total",
+    "suspect_entries",
+    "trials_total",
+}
 """What the contract wants counted without naming the metric."""
 
 
@@ -117,12 +132,19 @@ def test_each_notice_moves_its_numbers(metrics: Metrics) -> None:
         ReadFailed("connection", "away"),
         EntriesResumed(2),
         EntriesClaimed(3),
+        EntriesKept(5),
+        ConsumersReaped(["a", "b"]),
+        SuspectsCounted(6),
+        TrialEnded("1-0", "condemned"),
         EntriesLost("trimmed", 4, "1-0", "2-0"),
         EntriesRejected({Reason.FIELD_TYPE: 2}, ["1-0: latitude"]),
         BatchWritten(5, 2, 1, 0.02),
         DeadLettersSent({Reason.FIELD_TYPE: 2, Reason.CONFLICT: 1}),
         EntriesAcknowledged([1_000, 1_900], 2_000),
         DevicesObserved(9, 1),
+        DevicesRecalled(found=5, none=2),
+        RecallFailed(3, "timeout", "PostgreSQL did not answer in time"),
+        RecallSkipped(4),
         InFlight(12),
         RetryScheduled("stream", "connection", "away", 0.1),
         DependencyRefused("database", "schema", "no table", 30.0),
@@ -140,6 +162,9 @@ def test_each_notice_moves_its_numbers(metrics: Metrics) -> None:
         "consumer_reads_total{result=error}": 1,
         "consumer_records_total": 7,
         "claimed_total": 3,
+        "consumers_reaped_total": 2,
+        "suspect_entries": 6,
+        "trials_total{result=condemned}": 1,
         "entries_lost_total{reason=trimmed}": 4,
         "decode_errors_total{reason=field-type}": 2,
         "position_writes_total{status=inserted}": 5,
@@ -154,6 +179,10 @@ def test_each_notice_moves_its_numbers(metrics: Metrics) -> None:
         "ingest_latency_seconds_sum": 1.1,
         "device_state_size": 9,
         "device_state_evictions_total": 1,
+        "rehydrations_total{result=found}": 5,
+        "rehydrations_total{result=none}": 2,
+        "rehydrations_total{result=failed}": 3,
+        "rehydrations_total{result=skipped}": 4,
         "in_flight_entries": 12,
         "retries_total{dependency=stream,reason=connection}": 1,
         "retries_total{dependency=database,reason=schema}": 1,

@@ -20,19 +20,22 @@ class Notices:
         self.seen.append(notice)
 
 
-class AlwaysMost:
+class Always:
+    def __init__(self, fraction: float) -> None:
+        self._fraction = fraction
+
     def fraction(self) -> float:
-        return 1.0
+        return self._fraction
 
 
 class Scene:
     """A patience in virtual time, and a call that fails as it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, fraction: float = 1.0) -> None:
         self.loop = VirtualLoop(Random(0))
         self.clock = VirtualClock(self.loop, 0)
         self.notices = Notices()
-        self.patience = Patience(self.clock, AlwaysMost(), self.notices)
+        self.patience = Patience(self.clock, Always(fraction), self.notices)
 
     def run(self, what: Callable[[], Awaitable[object]]) -> object:
         async def main() -> object:
@@ -118,3 +121,21 @@ def test_a_stop_cuts_the_pause_short_and_passes_the_next_error_on() -> None:
 
     scene.run(stopped)
     assert scene.loop.time() <= 1.01 + SLICE_S
+
+
+@pytest.mark.parametrize(("fraction", "part"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)])
+def test_a_pause_lies_between_half_and_the_whole_of_it(fraction: float, part: float) -> None:
+    scene = Scene(fraction)
+    scene.run(lambda: scene.patience.persist("database", scene.failing(away(), away())))
+    assert scene.waits() == pytest.approx([0.1 * part, 0.2 * part])
+
+
+def test_an_answer_is_said_after_a_failure_and_the_first_time() -> None:
+    scene = Scene()
+
+    async def thrice() -> None:
+        for _ in range(3):
+            scene.patience.answered("database")
+
+    scene.run(thrice)
+    assert scene.notices.seen == [DependencyAnswered("database")]

@@ -6,7 +6,7 @@ import struct
 import asyncpg
 import pytest
 
-from processor.adapters.postgres.errors import FAILURES, translate
+from processor.adapters.postgres.errors import FAILURES, REASONS, translate
 from processor.core.errors import Reason, Refused, Rejected, TooMuch, Unavailable
 
 Pause = Unavailable.Pause
@@ -32,7 +32,10 @@ def test_asyncpg_knows_what_we_think_it_knows():
 def test_every_error_of_the_server_has_an_answer(error):
     answer = of(error.sqlstate)
     assert isinstance(answer, Rejected | Unavailable | Refused)
-    assert error.sqlstate in answer.sentence or isinstance(answer, Unavailable)
+    assert answer.sentence.startswith(f"SQLSTATE {error.sqlstate}: said by the server")
+    if not isinstance(answer, Rejected):
+        assert answer.dependency == "database"
+        assert answer.reason in REASONS
 
 
 @pytest.mark.parametrize("sqlstate", ["", "99999", "ZZ001", "P0001"])
@@ -111,14 +114,36 @@ def test_what_a_person_has_to_mend(sqlstate):
 def test_a_chunk_that_was_dropped_meanwhile_is_tried_again():
     answer = of("42P01", 'relation "_hyper_1_27_chunk" does not exist')
     assert isinstance(answer, Unavailable)
-    assert answer.pause is Pause.NONE
+    assert (answer.reason, answer.pause) == ("chunk-dropped", Pause.NONE)
     assert isinstance(of("42P01", 'relation "positions" does not exist'), Refused)
+
+
+def test_so_is_a_chunk_that_went_while_its_writer_waited_for_it():
+    answer = of("XX000", "could not open relation with OID 17425")
+    assert isinstance(answer, Unavailable)
+    assert (answer.reason, answer.pause) == ("chunk-dropped", Pause.NONE)
+    assert of("XX000", "invalid memory alloc request size 1").reason == "internal"
 
 
 def test_a_schema_that_changed_under_a_prepared_statement_is_tried_again():
     answer = translate(asyncpg.InvalidCachedStatementError("plan is invalid"))
     assert isinstance(answer, Unavailable)
+    assert (answer.dependency, answer.reason) == ("database", "schema-changed")
+    assert answer.sentence == "the schema changed under us"
     assert answer.pause is Pause.NONE
+
+
+def test_the_most_exact_row_of_the_table_counts():
+    assert [of(sqlstate).reason for sqlstate in ("57P01", "57000", "25006", "25000")] == [
+        "shutdown",
+        "intervention",
+        "read-only",
+        "session",
+    ]
+
+
+def test_an_error_without_words_is_translated_too():
+    assert translate(asyncpg.PostgresError()).sentence.startswith("SQLSTATE : ;")
 
 
 def test_detail_may_hold_coordinates_and_stays_behind():
@@ -153,6 +178,9 @@ def test_errors_of_the_driver_and_the_network(error, kind, reason):
     assert type(answer) is kind
     assert answer.reason == reason
     assert answer.sentence
+    if not isinstance(answer, Rejected):
+        assert answer.dependency == "database"
+        assert (str(error) or "it was closed") in answer.sentence or reason == "timeout"
 
 
 async def test_a_value_that_the_driver_cannot_encode_is_the_records_fault(postgres_url):
@@ -164,6 +192,7 @@ async def test_a_value_that_the_driver_cannot_encode_is_the_records_fault(postgr
         await connection.close()
     answer = translate(failure.value)
     assert isinstance(answer, Rejected)
+    assert answer.reason is Reason.REFUSED_BY_DATABASE
     assert "70000" not in answer.sentence
 
 

@@ -106,6 +106,28 @@ def test_a_certificate_that_does_not_fit_is_for_an_operator():
         verdict = translate(error)
     assert isinstance(verdict, Refused)
     assert verdict.reason == "certificate"
+    advice = "check rediss:// and ssl_ca_certs in REDIS_URL"
+    assert verdict.sentence == f"Redis: Error connecting ({advice})"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (driver.ConnectionError("Error 111 connecting."), "Redis: Error 111 connecting"),
+        (driver.ConnectionError(""), "Redis: ConnectionError"),
+        (
+            BaseParser.parse_error("OOM command not allowed"),
+            "Redis: command not allowed (raise maxmemory or trim what fills it)",
+        ),
+        (
+            BaseParser.parse_error("NOPROTO unsupported"),
+            "Redis: NOPROTO unsupported (the server does not speak RESP2)",
+        ),
+    ],
+    ids=["words", "none", "advice", "refused"],
+)
+def test_a_sentence_is_the_servers_words_and_what_to_do(error, sentence):
+    assert translate(error).sentence == sentence
 
 
 def exception_classes():

@@ -1,10 +1,13 @@
 """Settings: declared once, read all at once, masked wherever shown."""
 
+from datetime import timedelta
+
 import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from processor.entrypoints.durations import Duration
 from processor.entrypoints.reading import (
     Origins,
     Url,
@@ -46,8 +49,11 @@ WRONG = {
     "CLOCK_AHEAD_MS": "-1",
     "CLAIM_THRESHOLD_MS": "499",
     "CLAIM_INTERVAL_MS": "99",
+    "DEAD_LETTER_AFTER": "1",
     "DEAD_LETTER_MAXLEN": "0",
     "TRACK_CHANGES": "perhaps",
+    "POSITIONS_COMPRESS_AFTER": "59m",
+    "POSITIONS_DROP_AFTER": "a month",
     "STREAM_SILENCE_WARN_MS": "999",
     "LIVE_WS_HOST": "a b",
     "LIVE_WS_PORT": "-1",
@@ -138,6 +144,8 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings.ingest.claim_interval_ms == 30_000
     assert settings.ingest.dead_letter_maxlen == 1_000_000
     assert settings.ingest.silence_ms == 60_000
+    assert settings.ingest.compress_after is None
+    assert settings.ingest.drop_after is None
     assert settings.process.shutdown_ms == 20_000
     assert settings.process.http_host == "0.0.0.0"
     assert settings.process.http_port == 9_090
@@ -260,6 +268,51 @@ def test_a_claim_threshold_below_three_statement_timeouts_is_doubted() -> None:
     assert not doubts(read(RunSettings, {**ENOUGH, "CLAIM_THRESHOLD_MS": "45000"}), {})
 
 
+def test_compressing_what_is_dropped_by_then_is_doubted() -> None:
+    def told(drop: str, compress: str) -> list[str]:
+        environ = {"POSITIONS_DROP_AFTER": drop, "POSITIONS_COMPRESS_AFTER": compress}
+        return doubts(read(RunSettings, {**ENOUGH, **environ}), {})
+
+    for compress in ("30d", "720h", "31d"):
+        (sentence,) = told("30d", compress)
+        assert sentence.startswith("POSITIONS_COMPRESS_AFTER is not shorter")
+    for drop, compress in (("30d", "29d"), ("", "29d"), ("30d", ""), ("", "")):
+        assert told(drop, compress) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant", "shown"),
+    [
+        ("30d", timedelta(days=30), "30d"),
+        ("12h", timedelta(hours=12), "12h"),
+        ("90m", timedelta(minutes=90), "90m"),
+        ("48H", timedelta(days=2), "2d"),
+        ("120m", timedelta(hours=2), "2h"),
+        ("1h", timedelta(hours=1), "1h"),
+        ("3650d", timedelta(days=3650), "3650d"),
+    ],
+)
+def test_a_duration_is_a_number_and_its_unit(written: str, meant: timedelta, shown: str) -> None:
+    kind = Duration("1h", "3650d")
+    assert kind.parse(written) == meant
+    assert kind.show(meant) == shown
+    assert kind.parse(shown) == meant
+
+
+@pytest.mark.parametrize(
+    "written", ["30", "d", "1.5h", "-1d", "1 d", "30days", "1d12h", "60s", "٣d", "1w", "99999999d"]
+)
+def test_what_is_no_duration_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        Duration("1h", "3650d").parse(written)
+
+
+@pytest.mark.parametrize("written", ["0d", "59m", "3651d", "87601h"])
+def test_a_duration_out_of_its_range_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        Duration("1h", "3650d").parse(written)
+
+
 def test_live_without_directus_names_both_ways_out() -> None:
     with pytest.raises(WrongSettings) as caught:
         read(RunSettings, {**ENOUGH, "DIRECTUS_BASE_URL": ""})
@@ -298,12 +351,9 @@ def test_what_is_no_origin_is_refused(written: str) -> None:
 
 
 def test_a_setting_of_a_later_version_is_doubted_instead_of_ignored() -> None:
-    environ = {**ENOUGH, "POSITIONS_DROP_AFTER": "30d", "STREAM_URL_FILE": "/x", "OTHERS": "x"}
+    environ = {**ENOUGH, "STREAM_URL_FILE": "/x", "OTHERS": "x"}
     told = doubts(read(RunSettings, environ), environ)
-    assert [sentence.partition(" ")[0] for sentence in told] == [
-        "STREAM_URL",
-        "POSITIONS_DROP_AFTER",
-    ]
+    assert [sentence.partition(" ")[0] for sentence in told] == ["STREAM_URL"]
     assert not LATER.keys() & {one.variable for one in DECLARED}, "those are in this version"
 
 

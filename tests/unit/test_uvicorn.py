@@ -12,7 +12,7 @@ import h11
 import pytest
 import uvicorn
 from uvicorn.protocols.http import h11_impl
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets import websockets_sansio_impl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
@@ -110,6 +110,11 @@ async def test_the_attributes_are_there(protocols) -> None:
     assert (door.conn.their_state, door.conn.our_state) == (h11.IDLE, h11.IDLE)
     assert door.conn.trailing_data == (b"", False)
     assert (live.conn.close_sent, live.conn.parser_exc) == (None, None)
+    assert inspect.isgenerator(live.conn.parser)
+    assert door.cycle is None, "until there was a request"
+    assert "if self.disconnected:\n            return" in inspect.getsource(
+        RequestResponseCycle.send
+    )
 
 
 def test_our_own_attributes_hide_none_of_theirs() -> None:

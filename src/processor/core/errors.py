@@ -21,6 +21,7 @@ class Reason(StrEnum):
     TEXT_UNSTORABLE = "text-unstorable"
     TOO_LARGE = "too-large"
     REFUSED_BY_DATABASE = "refused-by-database"
+    KILLS_THE_PROCESS = "kills-the-process"
     CONFLICT = "conflict"
 
 

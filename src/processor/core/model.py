@@ -19,10 +19,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     `id` is the stream's own, `<milliseconds>-<sequence>`. `fields` are untouched bytes, or None
     where the entry was still pending but its content had been trimmed from the stream.
+    `deliveries` is how often it was handed to anybody, this time included.
     """
 
     id: str
     fields: Mapping[bytes, bytes] | None
+    deliveries: int = 1
 
     @property
     def received_ms(self) -> int:

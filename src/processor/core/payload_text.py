@@ -23,6 +23,7 @@ _NAME_SHOWN_MAX = 40  # characters of a name in a sentence: a device may send an
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _UNSTORABLE_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # or half of a good pair
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_any_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def members(payload: bytes) -> dict[str, msgspec.Raw]:
@@ -38,13 +39,21 @@ def members(payload: bytes) -> dict[str, msgspec.Raw]:
         )
     try:
         _refuse_unstorable(payload)
-        return _members(payload)
+        return _object(payload)
     except msgspec.ValidationError:
         raise Rejected(
             Reason.FIELD_TYPE, f"payload must be an object, not {kind(payload.lstrip())}"
         ) from None
     except ValueError as error:  # msgspec's and the standard library's way of saying malformed
         raise Rejected(Reason.PAYLOAD_NOT_JSON, f"payload is not JSON: {error}") from None
+
+
+def _object(payload: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _members(payload)
+    except msgspec.ValidationError:
+        _any_json(payload)  # told by its first letter: behind it there may be anything
+        raise
 
 
 def _refuse_unstorable(payload: bytes) -> None:
@@ -88,7 +97,8 @@ def _unstorable_place(tree: Any) -> str | None:
 
 def _within(place: str, name: str) -> str:
     if place == "payload":
-        return name if name.isidentifier() and name.isascii() else shown(name)
+        is_plain = name.isidentifier() and name.isascii() and len(name) <= _NAME_SHOWN_MAX
+        return name if is_plain else shown(name)
     return f"attributes[{shown(name)}]" if place == "attributes" else place
 
 

@@ -20,7 +20,13 @@ from processor.core.errors import Refused, Unavailable
 from processor.entrypoints.exits import Ends, Exit
 
 ELSEWHERE = {
+    "claim": ("processor.entrypoints.takeover", "Take over what a dead consumer holds, now."),
+    "dlq": ("processor.entrypoints.dlq.cli", "Look at the dead letters, requeue or drop them."),
+    "rewind": ("processor.entrypoints.takeover", "Read again what came since a time."),
     "feed": ("processor.entrypoints.feed", "Put recorded tracks on the stream."),
+    "faulty": ("processor.entrypoints.faulty", "Flag fixes and have them evaluated again."),
+    "forget": ("processor.entrypoints.forget", "Erase a person's track."),
+    "rehydrate": ("processor.entrypoints.rehydrate", "Show what the database knows of a device."),
     "demo": ("processor.entrypoints.demo.cli", "Show everything at work on this machine."),
 }
 """Commands with rooms of their own: where each lies, and the line that --help shows for it."""

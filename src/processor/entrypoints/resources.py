@@ -25,6 +25,10 @@ from processor.entrypoints.settings import RunSettings
 COMMAND_WITHIN_S = 2.0
 """PING, XADD of a dead letter, XINFO: a server that answers at all answers within milliseconds."""
 
+RECALL_WITHIN_MS = 5_000
+"""A question about two thousand devices takes some 30 ms. A state that comes seconds late is older
+than what the device has sent meanwhile."""
+
 CLOSE_WITHIN_S = 2.0
 """Goodbyes are polite and not worth a longer wait."""
 
@@ -35,11 +39,13 @@ class Resources:
 
     redis: Redis
     pool: "asyncpg.Pool[Any] | None"
+    recall_pool: "asyncpg.Pool[Any] | None"
     live_pool: "asyncpg.Pool[Any] | None"
 
     @property
     def pools(self) -> "Sequence[asyncpg.Pool[Any]]":
-        return [pool for pool in (self.pool, self.live_pool) if pool is not None]
+        """Those that are open; the probe asks by the first, and never by the one for recalling."""
+        return [pool for pool in (self.pool, self.live_pool, self.recall_pool) if pool is not None]
 
     async def ask_stream(self) -> None:
         """Is Redis there? Raises Unavailable, Refused."""
@@ -69,16 +75,24 @@ async def open_resources(
     redis = connect(settings.redis.url, timeout_s=COMMAND_WITHIN_S, name=f"processor-{instance_id}")
     stack.push_async_callback(redis.aclose)
     postgres, roles = settings.postgres, settings.process.roles
-    common = {
+    common: dict[str, Any] = {
         "statement_timeout_ms": postgres.statement_timeout_ms,
         "statement_cache": postgres.statement_cache,
     }
-    pool = live_pool = None
+    pool = recall_pool = live_pool = None
     if "ingest" in roles:
         pool = open_pool(postgres.url, size=settings.pool_size, **common)
+        # Of its own, so that no writer and no probe ever waits for what is read back.
+        recall_pool = open_reading_pool(
+            postgres.url,
+            size=1,
+            statement_timeout_ms=min(RECALL_WITHIN_MS, postgres.statement_timeout_ms),
+            statement_cache=postgres.statement_cache,
+            name="processor-recall",
+        )
     if "live" in roles:
         live_pool = open_reading_pool(postgres.url, size=settings.live_pool_size, **common)
-    resources = Resources(redis, pool, live_pool)
+    resources = Resources(redis, pool, recall_pool, live_pool)
     for each in resources.pools:
         try:
             await each  # connects nothing yet

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from processor.adapters.logs import say
 from processor.adapters.postgres import migrations
+from processor.adapters.postgres.retention import require_chunks
 from processor.adapters.postgres.schema import require_schema
 from processor.adapters.websocket.protocol import DoorRules, FrontDoor, LiveProtocol
 from processor.adapters.websocket.transport import SlowRules
@@ -103,6 +104,9 @@ class Ingesting:
                 "to apply them: processor migrate",
             )
         await self._patiently(lambda: require_schema(url))
+        ingest = self._settings.ingest
+        drop, compress = ingest.drop_after is not None, ingest.compress_after is not None
+        await self._patiently(lambda: require_chunks(url, drop=drop, compress=compress))
         self._process.readiness().note("schema", ok=True, said="up to date", lasting=True)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -123,6 +127,8 @@ class Showing:
         self._settings = settings
         self._process = process
         self._role = role
+        # The other half of a stop is for the read under way and for destroying our group.
+        self._drain_ms = min(live.drain_ms, settings.process.shutdown_ms // 2)
         self._asked = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
         self._http = Serving(
@@ -162,7 +168,7 @@ class Showing:
                     tasks.create_task(self._role.rechecks().run()) for _ in range(RECHECKERS)
                 ]
                 await self._asked.wait()
-                await self._role.server().drain(self._settings.live.drain_ms)
+                await self._role.server().drain(self._drain_ms)
                 fanout.stop()
                 await reading
                 for task in beside:

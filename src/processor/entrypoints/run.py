@@ -6,32 +6,32 @@ answers and /readyz says what is missing. A server that is away is waited for; o
 ends the process, because at a start somebody is looking.
 
 The order at a stop: unready first, so that nobody sends us anything more; then read nothing more,
-finish what was read, acknowledge what is durable. What is not finished by the deadline stays
-pending in the stream, for the next life or for another instance. A second signal ends at once.
+finish what was read, acknowledge what is durable, say goodbye. What is not finished by the deadline
+stays pending in the stream, for the next life or for another instance (see ending.py, too).
 """
 
 import asyncio
 import gc
-import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from processor import __version__
 from processor.adapters.logs import configure, say
 from processor.adapters.probes import application
 from processor.core.errors import Dependency, Refused
-from processor.entrypoints import watch
+from processor.entrypoints import crashes, watch
 from processor.entrypoints.container import IngestRole, LiveRole, Process
+from processor.entrypoints.ending import Ending
 from processor.entrypoints.exits import Exit, Unreachable, WrongSetup
 from processor.entrypoints.instance import NoLockDirectory, claimed, host_name
 from processor.entrypoints.reading import read
 from processor.entrypoints.resources import open_resources
+from processor.entrypoints.retention import OldChunks
 from processor.entrypoints.roles import Ingesting, Role, Showing
 from processor.entrypoints.serving import MOST_CONNECTIONS, WAITING, Serving, listen
 from processor.entrypoints.settings import RunSettings, doubts
@@ -44,8 +44,12 @@ COLLECT_AFTER = (50_000, 20, 50)
 lists and dicts that live for milliseconds and form none; Python's default, 700, looks at all that
 is in flight again and again (measured once, noisily: a sixth of the client's CPU)."""
 
-ABANDON_S = 1.0
-"""A task that was cancelled ends within this, or is left behind: a driver may hang in it."""
+GOODBYE_S = 1.0
+"""What a stop keeps of its time, a quarter of it at most, for what comes after the work: tasks that
+were cancelled end, connections are closed. What takes longer is left behind: a driver may hang."""
+
+OVERDUE_S = 1.0
+"""Beyond its time, a stop is not waited for any longer than that."""
 
 
 def run(environ: Mapping[str, str], *, fail_fast: bool) -> int:
@@ -81,6 +85,7 @@ def run(environ: Mapping[str, str], *, fail_fast: bool) -> int:
                 stack.enter_context(live_bound)
         except OSError as error:
             raise WrongSetup(str(error)) from error
+        crashes.install()
         gc.freeze()  # what was imported stays: there is no use in looking at it again
         gc.set_threshold(*COLLECT_AFTER)
         return asyncio.run(
@@ -96,12 +101,33 @@ async def _supervised(
     *,
     fail_fast: bool,
 ) -> int:
+    crashes.watch(asyncio.get_running_loop())
+    ending = Ending(settings.process.shutdown_ms / 1000 + OVERDUE_S)
+    ending.install()
+    return ending.with_code(
+        await _served(settings, instance_id, bound, live_bound, ending, fail_fast=fail_fast)
+    )
+
+
+async def _served(
+    settings: RunSettings,
+    instance_id: str,
+    bound: socket.socket,
+    live_bound: socket.socket | None,
+    ending: Ending,
+    *,
+    fail_fast: bool,
+) -> int:
+    stack = AsyncExitStack()
     try:
-        async with AsyncExitStack() as stack:
+        try:
             service = await _assemble(
                 settings, instance_id, bound, live_bound, stack, fail_fast=fail_fast
             )
-            await service.run()
+            await service.run(ending)
+        finally:
+            # In a task, so that a peer which hangs in one goodbye costs the others none of theirs.
+            await asyncio.wait([asyncio.create_task(stack.aclose())], timeout=GOODBYE_S / 2)
     except Refused as refused:
         say("error", "refused_at_start", reason=refused.reason, sentence=refused.sentence)
         return Exit.WRONG_SETUP
@@ -151,6 +177,7 @@ async def _assemble(
             consumer=settings.ingest.consumer or instance_id,
             redis=resources.redis,
             pool=resources.pool,
+            recall_pool=resources.recall_pool,
             clock=process.clock,
             chance=process.chance,
             observer=process.observer,
@@ -158,6 +185,8 @@ async def _assemble(
         stack.push_async_callback(ingest.source().aclose)
         roles.append(Ingesting(settings, process, ingest))
         beside.append(watch.drop_old_notes(resources.drop_old_changes, metrics, clock))
+        if old_chunks := OldChunks.of(settings, instance_id, metrics, clock):
+            beside.append(old_chunks.tend())
     if live_bound is not None:
         live = LiveRole(
             settings=settings,
@@ -185,28 +214,6 @@ async def _assemble(
     return Service(settings, process, roles, http, beside, resources.hang_up, fail_fast=fail_fast)
 
 
-class Signals:
-    """The first SIGTERM or SIGINT asks us to stop, the second ends the process on the spot.
-
-    Handlers of the signal module and not of the loop: they run, too, while the loop is stuck.
-    """
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.first: int | None = None
-        self._loop = asyncio.get_running_loop()
-
-    def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._came)
-
-    def _came(self, number: int, _: FrameType | None) -> None:
-        if self.first is not None:
-            os._exit(Exit.signalled(number))  # nothing is lost: each log line is flushed by itself
-        self.first = number
-        self._loop.call_soon_threadsafe(self.asked.set)
-
-
 class Service:
     """The tasks of one process, and how they end together."""
 
@@ -230,10 +237,8 @@ class Service:
         self._fail_fast = fail_fast
         self._working: list[Role] = []
 
-    async def run(self) -> None:
+    async def run(self, ending: Ending) -> None:
         """Work until a signal comes. Raises Refused or Unreachable if the start fails."""
-        signals = Signals()
-        signals.install()
         serving = asyncio.create_task(self._http.run())
         await asyncio.wait_for(self._http.listening(), FAIL_FAST_S)
         self._process.readiness().note("running", ok=True, lasting=True)
@@ -241,12 +246,12 @@ class Service:
         say("info", "started", version=__version__, port=self._http.port, roles=roles)
         beside = [asyncio.create_task(task) for task in self._beside]
         works = {asyncio.create_task(self._work(role)): role for role in self._roles}
-        asked = asyncio.create_task(signals.asked.wait())
-        ending = [*works, asked, serving, *beside]
+        asked = asyncio.create_task(ending.asked.wait())
+        ends = [*works, asked, serving, *beside]
         try:
-            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if asked.done():
-                await self._stop(works, signals)
+                await self._stop(works, ending)
             for task in (*works, serving, *beside):
                 if task.done() and not task.cancelled():
                     task.result()  # raises what ended it
@@ -269,9 +274,9 @@ class Service:
         self._working.append(role)
         await role.run()
 
-    async def _stop(self, works: "Mapping[asyncio.Task[None], Role]", signals: Signals) -> None:
+    async def _stop(self, works: "Mapping[asyncio.Task[None], Role]", ending: Ending) -> None:
         self._process.readiness().note("running", ok=False, said="stopping", lasting=True)
-        name = signal.Signals(signals.first or signal.SIGTERM).name
+        name = signal.Signals(ending.first or signal.SIGTERM).name
         say("info", "stopping", signal=name)
         for work, role in works.items():
             if role in self._working:
@@ -279,13 +284,14 @@ class Service:
             else:
                 work.cancel()
         deadline_s = self._settings.process.shutdown_ms / 1000
+        deadline_s -= min(GOODBYE_S, deadline_s / 4)
         _, late = await asyncio.wait(works, timeout=deadline_s)
         if late:
             say("warning", "stop_cut_short", after_s=deadline_s)
             self._hang_up()  # a write that is under way would not notice being cancelled
             for work in late:
                 work.cancel()
-            await asyncio.wait(late, timeout=ABANDON_S)
+            await asyncio.wait(late, timeout=GOODBYE_S / 4)
 
     async def _end(
         self, serving: "asyncio.Task[None]", others: Sequence["asyncio.Task[Any]"]
@@ -293,7 +299,7 @@ class Service:
         self._http.stop()
         for task in others:
             task.cancel()
-        await asyncio.wait([serving, *others], timeout=ABANDON_S + 2.0)
+        await asyncio.wait([serving, *others], timeout=GOODBYE_S / 2)
         for task in (serving, *others):
             if task.done() and not task.cancelled():
                 task.exception()  # looked at: what ended us was raised already

@@ -6,7 +6,7 @@ the same suites.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 import msgspec
@@ -159,7 +159,7 @@ class MemorySnapshots:
     def __init__(self, table: MemoryTable, rally: MemoryRally, *, clock_ahead_ms: int) -> None:
         self._table = table
         self._rally = rally
-        self._ahead = timedelta(milliseconds=clock_ahead_ms)
+        self._clock_ahead_ms = clock_ahead_ms
 
     async def newest(self, event_id: str, held: Sequence[tuple[str, datetime]]) -> Snapshot:
         await asyncio.sleep(0)
@@ -185,20 +185,12 @@ class MemorySnapshots:
         assignments = self._rally.assignments()
         found: dict[str, list[Position]] = {}
         for fix in sorted(self._table.rows.values(), key=lambda fix: fix.fixed_at, reverse=True):
-            if self._is_good(fix) and any(
+            if self._table.is_good(fix, self._clock_ahead_ms) and any(
                 each.event_id == event_id and each.holds(fix.fixed_at)
                 for each in assignments.get(fix.device_id, ())
             ):
                 found.setdefault(fix.device_id, []).append(fix)
         return found
-
-    def _is_good(self, fix: Position) -> bool:
-        if fix.satellites == 0 or fix.key in self._table.faulty:
-            return False
-        ingested_ms = self._table.ingested_ms.get(fix.key)
-        if ingested_ms is None:
-            return True
-        return fix.fixed_at <= datetime.fromtimestamp(ingested_ms / 1000, UTC) + self._ahead
 
 
 def _before(key: Key) -> Key:

@@ -7,7 +7,7 @@ tested, and simulated, without a server. It is judged by the same contract suite
 import json
 import struct
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from attrs import Factory, define, frozen
@@ -40,6 +40,17 @@ class MemoryTable:
     faulty: set[Key] = Factory(set)
     clock: Clock | None = None
     ingested_ms: dict[Key, int] = Factory(dict)
+
+    def is_good(self, fix: Position, clock_ahead_ms: int) -> bool:
+        """Is it a place where the device was: not faulty, not without satellites, not from a clock
+        that was further ahead than that?"""
+        if fix.satellites == 0 or fix.key in self.faulty:
+            return False
+        ingested_ms = self.ingested_ms.get(fix.key)
+        if ingested_ms is None:
+            return True
+        ahead = timedelta(milliseconds=clock_ahead_ms)
+        return fix.fixed_at <= datetime.fromtimestamp(ingested_ms / 1000, UTC) + ahead
 
 
 class MemoryPositionSink:

@@ -40,7 +40,7 @@ class _Delivery:
 
 
 @define
-class _Group:
+class Group:
     """`read` is the place in the stream's whole history up to which the group has come.
 
     `pending` is what counts; `order` holds its keys sorted, and some that are settled already:
@@ -84,6 +84,7 @@ class MemoryStream:
         self.name = name
         self.clock = clock
         self.letters: deque[list[tuple[bytes, bytes]]] = deque()
+        self.trials: dict[str, int] = {}
         # In the order in which they came: a set's order would differ from run to run.
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._begin()
@@ -94,7 +95,7 @@ class MemoryStream:
         self.last: Key = FIRST
         self.keys: list[Key] = []
         self.fields: dict[Key, Mapping[bytes, bytes]] = {}
-        self.groups: dict[str, _Group] = {}
+        self.groups: dict[str, Group] = {}
 
     def add(self, fields: Mapping[bytes, bytes], entry_id: str | None = None) -> str:
         """Its id: by the clock, but always greater than the last one, as Redis does it."""
@@ -122,8 +123,9 @@ class MemoryStream:
         return surplus
 
     def flush(self) -> None:
-        """Everything is gone: stream, groups, dead letters."""
+        """Everything is gone: stream, groups, dead letters, marks of trials."""
         self.letters.clear()
+        self.trials.clear()
         self._begin()
         self.wake()
 
@@ -132,7 +134,7 @@ class MemoryStream:
         self.destroy_group(name)
         self.exists = True
         read = self.removed + bisect_right(self.keys, after)
-        self.groups[name] = _Group(last_delivered=after, read=read)
+        self.groups[name] = Group(last_delivered=after, read=read)
 
     def destroy_group(self, name: str) -> None:
         """With it goes the memory of what was pending."""
@@ -144,6 +146,13 @@ class MemoryStream:
         group = self.groups[name]
         group.last_delivered = key_of(to_id)
         group.read = self.removed + bisect_right(self.keys, group.last_delivered)
+
+    def group(self, name: str) -> Group:
+        """Raises Unavailable where there is none, as every question to a server does."""
+        found = self.groups.get(name)
+        if found is None:
+            raise Unavailable("stream", "group-missing", f"there is no group {name}")
+        return found
 
     def settled(self, group: str) -> bool:
         """Does `group` exist, with nothing unread and nothing pending?"""
@@ -159,11 +168,11 @@ class MemoryStream:
         """How many entries there were that are no more."""
         return self.added - len(self.keys)
 
-    def unread(self, group: _Group) -> int:
+    def unread(self, group: Group) -> int:
         return len(self.keys) - bisect_right(self.keys, group.last_delivered)
 
-    def entry(self, key: Key) -> Entry:
-        return Entry(id_of(key), self.fields.get(key))
+    def entry(self, key: Key, deliveries: int = 1) -> Entry:
+        return Entry(id_of(key), self.fields.get(key), deliveries)
 
     def wake(self) -> None:
         for waiting in self._waiting:
@@ -195,7 +204,7 @@ class MemoryStreamSource:
             return False
         self._stream.exists = True
         # What was trimmed before the group was there is no loss of the group's.
-        self._stream.groups[self._group_name] = _Group(read=self._stream.removed)
+        self._stream.groups[self._group_name] = Group(read=self._stream.removed)
         return True
 
     async def fetch_new(self, count: int, wait_ms: int) -> Fetched:
@@ -232,9 +241,10 @@ class MemoryStreamSource:
         for key, delivery in group.pending_from(bisect_right(group.order, key_of(after_id))):
             if delivery.consumer != self._consumer:
                 continue
-            delivery.at_s = now_s
-            delivery.times += 1
-            found.append(self._stream.entry(key))
+            if key in self._stream.fields:
+                delivery.at_s = now_s
+                delivery.times += 1
+            found.append(self._stream.entry(key, delivery.times))
             if len(found) == count:
                 break
         return found
@@ -258,7 +268,7 @@ class MemoryStreamSource:
             elif (now_s - delivery.at_s) * 1000 >= min_idle_ms:
                 delivery.consumer, delivery.at_s = self._consumer, now_s
                 delivery.times += 1
-                entries.append(self._stream.entry(key))
+                entries.append(self._stream.entry(key, delivery.times))
         return Claimed(entries, id_of(FIRST), lost_ids)
 
     async def acknowledge(self, entry_ids: Sequence[str]) -> int:
@@ -271,10 +281,8 @@ class MemoryStreamSource:
     async def aclose(self) -> None:
         """As that of the real one; nothing is open here."""
 
-    def _group(self) -> _Group:
-        group = self._stream.groups.get(self._group_name)
-        if group is None:
-            raise Unavailable("stream", "group-missing", f"there is no group {self._group_name}")
+    def _group(self) -> Group:
+        group = self._stream.group(self._group_name)
         group.seen_s[self._consumer] = self._stream.clock.elapsed()
         return group
 

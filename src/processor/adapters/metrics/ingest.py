@@ -21,10 +21,12 @@ from processor.core.errors import Dependency, Reason
 from processor.core.notices import (
     BacklogMeasured,
     BatchWritten,
+    ConsumersReaped,
     DeadLettersSent,
     DependencyAnswered,
     DependencyRefused,
     DevicesObserved,
+    DevicesRecalled,
     EntriesAcknowledged,
     EntriesClaimed,
     EntriesLost,
@@ -33,7 +35,11 @@ from processor.core.notices import (
     InFlight,
     Notice,
     ReadFailed,
+    RecallFailed,
+    RecallSkipped,
     RetryScheduled,
+    SuspectsCounted,
+    TrialEnded,
 )
 
 LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -45,7 +51,8 @@ WRITE_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 LOOP_LAG_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 """A turn of the loop that takes 50 ms is a defect; below 10 ms nobody waits for it."""
 
-NOT_DECODED = [r for r in Reason if r not in (Reason.REFUSED_BY_DATABASE, Reason.CONFLICT)]
+FOUND_LATER = (Reason.REFUSED_BY_DATABASE, Reason.KILLS_THE_PROCESS, Reason.CONFLICT)
+NOT_DECODED = [reason for reason in Reason if reason not in FOUND_LATER]
 
 
 class Metrics:
@@ -101,6 +108,15 @@ class Metrics:
         )
         self._acks = series.counter("acks", "entries acknowledged")
         self._claimed = series.counter("claimed", "entries taken over from other consumers")
+        self._reaped = series.counter("consumers_reaped", "dead consumers removed from the group")
+        self._suspects = series.gauge(
+            "suspect_entries", "entries handed out so often that each is tried by itself"
+        )
+        self._trials = series.counter(
+            "trials",
+            "trials of such an entry, by how they ended",
+            result=("passed", "unavailable", "condemned"),
+        )
         self._in_flight = series.gauge("in_flight_entries", "entries read, not yet acknowledged")
         self._retries = Counter(
             "retries",
@@ -126,8 +142,19 @@ class Metrics:
         )
         self._devices = series.gauge("device_state_size", "devices whose state is remembered")
         self._evicted = series.counter("device_state_evictions", "devices forgotten for room")
+        self._rehydrations = series.counter(
+            "rehydrations",
+            "unknown devices, by what the database had of them",
+            result=("found", "none", "failed", "skipped"),
+        )
         self._notes_dropped = series.counter(
             "track_changes_dropped", "change notes that nobody took within 24 hours"
+        )
+        self._chunks_dropped = series.counter(
+            "chunks_dropped", "chunks of positions dropped as POSITIONS_DROP_AFTER says"
+        )
+        self._chunks_compressed = series.counter(
+            "chunks_compressed", "chunks of positions compressed as POSITIONS_COMPRESS_AFTER says"
         )
         self._ready = series.gauge("role_ready", "1 where the role can work", role=roles)
         self._up = series.gauge(
@@ -163,6 +190,13 @@ class Metrics:
             case DevicesObserved(known, evicted):
                 self._devices.set(known)
                 self._evicted.inc(evicted)
+            case DevicesRecalled(found, none):
+                self._rehydrations.labels("found").inc(found)
+                self._rehydrations.labels("none").inc(none)
+            case RecallFailed(devices):
+                self._rehydrations.labels("failed").inc(devices)
+            case RecallSkipped(devices):
+                self._rehydrations.labels("skipped").inc(devices)
             case EntriesRejected(counts):
                 for reason, count in counts.items():
                     self._decode_errors.labels(reason).inc(count)
@@ -171,6 +205,12 @@ class Metrics:
                     self._dead_letters.labels(reason).inc(count)
             case EntriesClaimed(count):
                 self._claimed.inc(count)
+            case ConsumersReaped(names):
+                self._reaped.inc(len(names))
+            case SuspectsCounted(count):
+                self._suspects.set(count)
+            case TrialEnded(_, result):
+                self._trials.labels(result).inc()
             case EntriesLost(reason, count):
                 self._lost.labels(reason).inc(count)
             case RetryScheduled(dependency, reason) | DependencyRefused(dependency, reason):
@@ -202,6 +242,14 @@ class Metrics:
     def notes_dropped(self, count: int) -> None:
         """So many change notes were dropped for their age."""
         self._notes_dropped.inc(count)
+
+    def chunks_dropped(self, count: int) -> None:
+        """So many chunks of positions were dropped for their age."""
+        self._chunks_dropped.inc(count)
+
+    def chunks_compressed(self, count: int) -> None:
+        """So many chunks of positions were compressed for their age."""
+        self._chunks_compressed.inc(count)
 
     def watch_role(self, role: str, ready: Callable[[], bool]) -> None:
         """Ask `ready` whenever the metrics are read."""

@@ -128,6 +128,7 @@ REASONS = frozenset(
     "rows-missing",
     "settings",
     "timeout",
+    "timescale-license",
     "timescale-missing",
     "timescale-version",
 }
@@ -138,10 +139,16 @@ UNENCODABLE = "SQLSTATE 22000, found before sending: a value does not fit the ty
 
 CHUNK = re.compile(r"\b_hyper_\d+_\d+_chunk\b|\b_timescaledb_internal\b")
 
+RELATION_GONE = "could not open relation with OID"
+"""What a writer is told, as an internal error, whose chunk was dropped while it waited to write
+into it: measured on TimescaleDB 2.19, where retention and late uploads meet."""
+
 
 def answer(sqlstate: str, message: str = "") -> Answer:
     """What to do about an SQLSTATE. Total: every string has an answer."""
     if sqlstate == "42P01" and CHUNK.search(message):
+        return Passing(CHUNK_DROPPED, Pause.NONE)
+    if sqlstate == "XX000" and message.startswith(RELATION_GONE):
         return Passing(CHUNK_DROPPED, Pause.NONE)
     for length in (5, 3, 2):
         if found := BY_SQLSTATE.get(sqlstate[:length]):
@@ -180,7 +187,9 @@ def translate(error: BaseException) -> Translated:
             return Unavailable("database", "timeout", "PostgreSQL did not answer in time")
         case asyncpg.InterfaceError() | asyncpg.InternalClientError() | OSError() | EOFError():
             return Unavailable(
-                "database", "connection", f"no connection to PostgreSQL: {error or 'it was closed'}"
+                "database",
+                "connection",
+                f"no connection to PostgreSQL: {str(error) or 'it was closed'}",
             )
         case _:
             raise error

@@ -1,8 +1,8 @@
 """Change notes that nobody took: they are dropped after a day, so that they cannot pile up.
 
 Racing takes its notes within seconds. Where it has not run for a day it evaluates the running
-events whole, and where it never runs the notes are of no use. Copied requests for re-evaluation
-(other kinds than `fixes`) are somebody's wish and are never dropped.
+events whole, and where it never runs the notes are of no use. A request for re-evaluation, which
+may be of kind `fixes` as well, is somebody's wish and is never dropped.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,14 +23,14 @@ WITHIN_S = 2.0
 _DROP = f"""
     DELETE FROM processor.track_changes WHERE id = ANY (ARRAY (
         SELECT id FROM processor.track_changes
-        WHERE kind = 'fixes' AND noted_at < now() - interval '24 hours'
+        WHERE kind = 'fixes' AND request IS NULL AND noted_at < now() - interval '24 hours'
         ORDER BY noted_at LIMIT {PIECE} FOR UPDATE SKIP LOCKED
     ))
 """  # noqa: S608 -- put together from constants of ours
 
 
 async def drop_old_changes(pool: "asyncpg.Pool[Any]") -> int:
-    """Drop at most PIECE notes of kind `fixes` that are older than 24 hours; how many there were.
+    """Drop at most PIECE notes of new fixes that are older than 24 hours; how many there were.
 
     Raises Unavailable, Refused.
     """

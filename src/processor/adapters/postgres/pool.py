@@ -104,15 +104,21 @@ def open_pool(
 
 
 def open_reading_pool(
-    url: str, *, size: int, statement_timeout_ms: int, statement_cache: int
+    url: str,
+    *,
+    size: int,
+    statement_timeout_ms: int,
+    statement_cache: int,
+    name: str = "processor-live",
 ) -> "asyncpg.Pool[Any]":
-    """The same for whoever only reads: its sessions have no staging table and cannot write."""
+    """The same for whoever only reads: its sessions have no staging table and cannot write. The
+    server shows them under `name`."""
     return _pool(
         url,
         size=size,
         statement_timeout_ms=statement_timeout_ms,
         statement_cache=statement_cache,
-        name="processor-live",
+        name=name,
         begin="BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
         settings={
             "default_transaction_isolation": "read committed",

@@ -43,13 +43,24 @@ TABLES: Mapping[str, Mapping[str, tuple[str, bool]]] = {
         "request": ("jsonb", False),
         "request_id": ("text", False),
     },
+    "processor.retention": {
+        "from_ts": ("timestamp with time zone", True),
+        "before_ts": ("timestamp with time zone", True),
+        "dropped_at": ("timestamp with time zone", True),
+        "dropped_by": ("text", True),
+        "chunks": ("integer", True),
+    },
 }
 
 WITHOUT_DEFAULT = {"public.positions": {"attributes"}}
 # What we leave to the table to fill in: without a default each row would be refused, and each
 # refused row be taken for a bad record.
 WITH_DEFAULT = {"public.positions": {"ingested_at", "faulty"}, "processor.track_changes": {"id"}}
-UNIQUE = {"public.positions": "(device_id, ts)", "processor.track_changes": "(request_id)"}
+UNIQUE = {
+    "public.positions": "(device_id, ts)",
+    "processor.track_changes": "(request_id)",
+    "processor.retention": "(from_ts, before_ts)",
+}
 
 _COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod) AS type, attnotnull, atthasdef,

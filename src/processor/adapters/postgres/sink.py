@@ -41,6 +41,10 @@ BREAK_EVEN_ARRAYS = 0.6
 """A straight statement is one round trip, a careful write four, a failed and then careful one
 five: hoping pays longer."""
 
+UNLIMITED = "; SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
+"""For one late fix whose key lies among more compressed rows of its device than the server would
+decompress. It is a setting of the session's own, so any server takes it."""
+
 ACQUIRE_TIMEOUT_S = 10.0
 """For a session of the pool to become free: longer than a slow write, shorter than patience."""
 
@@ -81,16 +85,30 @@ class PostgresPositionSink:
         by_copy = len(positions) >= self._copy_from
         conflicts = self._by_copy if by_copy else self._by_arrays
         async with session_of(self._pool, timeout_s=ACQUIRE_TIMEOUT_S) as session:
-            if not conflicts.likely:
-                straight = self._copy if by_copy else self._insert
-                if await straight(session, positions):
-                    conflicts.learn(met=False)
-                    return [Outcome.INSERTED] * len(positions)
-                conflicts.learn(met=True)
-                return await self._write_carefully(session, positions, by_copy)
-            outcomes = await self._write_carefully(session, positions, by_copy)
-            conflicts.learn(met=any(outcome is not Outcome.INSERTED for outcome in outcomes))
-            return outcomes
+            try:
+                return await self._write_either_way(session, positions, by_copy, conflicts)
+            except asyncpg.ConfigurationLimitExceededError:
+                if len(positions) > 1:
+                    raise  # fewer at once, of fewer devices and days, may stay below the limit
+                if session.is_in_transaction():
+                    await session.execute("ROLLBACK")
+                return await self._write_carefully(
+                    session, positions, by_copy=False, beforehand=UNLIMITED
+                )
+
+    async def _write_either_way(
+        self, session: Session, positions: Sequence[Position], by_copy: bool, conflicts: Conflicts
+    ) -> Sequence[Outcome]:
+        if not conflicts.likely:
+            straight = self._copy if by_copy else self._insert
+            if await straight(session, positions):
+                conflicts.learn(met=False)
+                return [Outcome.INSERTED] * len(positions)
+            conflicts.learn(met=True)
+            return await self._write_carefully(session, positions, by_copy)
+        outcomes = await self._write_carefully(session, positions, by_copy)
+        conflicts.learn(met=any(outcome is not Outcome.INSERTED for outcome in outcomes))
+        return outcomes
 
     # Straight: True if all are stored, False if a key was stored before and so nothing is.
 
@@ -121,11 +139,11 @@ class PostgresPositionSink:
         return True
 
     async def _write_carefully(
-        self, session: Session, positions: Sequence[Position], by_copy: bool
+        self, session: Session, positions: Sequence[Position], by_copy: bool, beforehand: str = ""
     ) -> Sequence[Outcome]:
         opening = session.opening.staging if by_copy else session.opening.plain
         rows = copy_format.rows(positions) if by_copy else b""
-        async with _transaction(session, opening):
+        async with _transaction(session, opening + beforehand):
             if by_copy:
                 tag = await _copy_into(session, STAGED, rows)
                 _verify(tag, positions)

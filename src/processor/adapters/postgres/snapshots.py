@@ -16,9 +16,23 @@ from processor.core.ports import Snapshot
 if TYPE_CHECKING:
     import asyncpg
 
-# The order of Position's members.
+# The order of Position's members, but for the attributes, which come last.
 _MEMBERS = """device_id, ts, latitude, longitude, altitude, angle, speed, satellites, priority,
         codec"""
+
+
+def good_fixes(
+    device_id: str, ahead: str, count: str, attributes: str = "attributes", before: str = ""
+) -> str:
+    """The newest `count` good fixes of a device, `before` an instant if one is given; the columns
+    are Position's members. The arguments are SQL."""
+    return f"""
+        SELECT {_MEMBERS}, convert_to({attributes}::text, 'UTF8') AS attributes
+        FROM public.positions
+        WHERE device_id = {device_id}{f" AND ts < {before}" if before else ""}
+            AND NOT faulty AND satellites > 0 AND ts <= ingested_at + {ahead}::interval
+        ORDER BY ts DESC LIMIT {count}
+    """  # noqa: S608 -- put together from constants of ours
 
 
 def _good(event_id: str, ahead: str, count: str, attributes: str) -> str:
@@ -32,14 +46,10 @@ def _good(event_id: str, ahead: str, count: str, attributes: str) -> str:
     return f"""
         WITH assigned AS MATERIALIZED ({ASSIGNED} AND entry.event_id = {event_id}::uuid)
         SELECT fix.* FROM assigned CROSS JOIN LATERAL (
-            SELECT {_MEMBERS}, convert_to({attributes}::text, 'UTF8') AS attributes
-            FROM public.positions
-            WHERE device_id = assigned.imei AND ts < assigned.until
-                AND NOT faulty AND satellites > 0 AND ts <= ingested_at + {ahead}::interval
-            ORDER BY ts DESC LIMIT {count}
+            {good_fixes("assigned.imei", ahead, count, attributes, before="assigned.until")}
         ) AS fix
         WHERE fix.ts >= assigned.since
-    """  # noqa: S608 -- put together from constants of ours
+    """  # noqa: S608 -- as above
 
 
 # The faulty ones come last, with nothing but their key; they are looked for in the same way.

@@ -26,3 +26,10 @@ def entries_of(pairs: Sequence[Sequence[Any]]) -> list[Entry]:
 def _fields(flat: Sequence[bytes] | None) -> dict[bytes, bytes] | None:
     """No list, or an empty one, is what is left of an entry whose content was trimmed."""
     return dict(zip(flat[::2], flat[1::2], strict=True)) if flat else None
+
+
+def with_deliveries(entries: Sequence[Entry], held: Sequence[Sequence[Any]]) -> list[Entry]:
+    """The entries, and how often each was handed out: from raw `[id, consumer, idle, times]`. One
+    that is not held any more has been handed out once, at least."""
+    times = {each[0].decode(): each[3] for each in held}
+    return [Entry(entry.id, entry.fields, times.get(entry.id, 1)) for entry in entries]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from processor.adapters.redis.connection import Wire
-from processor.adapters.redis.entries import entries_of
+from processor.adapters.redis.entries import entries_of, with_deliveries
 from processor.adapters.redis.standing import FIRST, GroupStanding, StreamStanding, order
 from processor.core.model import Entry
 from processor.core.ports import Claimed, Fetched, Gap
@@ -90,8 +90,12 @@ class RedisStreamSource:
 
     async def fetch_own(self, after_id: str, count: int) -> Sequence[Entry]:
         assert count > 0, "a read has a bound"
-        (answer,) = await self._reading.ask(self._read_group(count, after_id))
-        return entries_of(answer[0][1]) if answer else []
+        # In the same breath how often each was handed out, this time included.
+        who = (self._stream, self._group, f"({after_id}", "+", count, self._consumer)
+        answer, held = await self._reading.ask(
+            self._read_group(count, after_id), ("XPENDING", *who)
+        )
+        return with_deliveries(entries_of(answer[0][1]), held) if answer else []
 
     async def claim(self, cursor: str, min_idle_ms: int, count: int) -> Claimed:
         """XAUTOCLAIM looks at ten times `count` at most. Entries whose content is gone it has taken
@@ -101,9 +105,13 @@ class RedisStreamSource:
         stream, group, consumer = self._stream, self._group, self._consumer
         command = ("XAUTOCLAIM", stream, group, consumer, min_idle_ms, cursor, "COUNT", count)
         (answer,) = await self._telling.ask(command)
-        next_cursor, entries, *deleted = answer
+        next_cursor, pairs, *deleted = answer
+        entries = entries_of([pair for pair in pairs if pair is not None])
+        held = await self._telling.ask(
+            *(("XPENDING", stream, group, each.id, each.id, 1, consumer) for each in entries)
+        )
         return Claimed(
-            entries=entries_of([entry for entry in entries if entry is not None]),
+            entries=with_deliveries(entries, [each for answer in held for each in answer]),
             cursor=next_cursor.decode(),
             lost_ids=[entry_id.decode() for entry_id in deleted[0]] if deleted else (),
         )

@@ -108,6 +108,8 @@ class FrontDoor(H11Protocol):
             super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None:  # the body was broken: this is the answer, and the application's
+            self.cycle.disconnected = True  # own would be an error in the log
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:  # it has an answer already, and what follows is broken
@@ -162,6 +164,9 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         if self._cut is not None:
             self._cut.cancel()
         super().connection_lost(exc)
+        # Both lead back to the connection, which would wait for the collector of garbage.
+        self.conn.parser.close()
+        self.conn.parser_exc = None
 
     def eof_received(self) -> None:
         """asyncio closes the transport now, but first it waits until all is sent."""

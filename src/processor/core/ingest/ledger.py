@@ -10,6 +10,7 @@ is in hand already.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 from processor.core.model import Entry
 
@@ -20,7 +21,8 @@ class Ledger:
     def __init__(self, cap: int) -> None:
         assert cap > 0
         self._cap = cap
-        self._working: set[str] = set()
+        # Since when each is worked on; a dict keeps the order of admission, the oldest first.
+        self._working: dict[str, float] = {}
         self._settled: set[str] = set()
 
     @property
@@ -33,19 +35,25 @@ class Ledger:
         """How many more may be admitted."""
         return max(0, self._cap - self.in_flight)
 
-    def admit(self, entries: Iterable[Entry]) -> Sequence[Entry]:
-        """Take these into our hands; those that were not there already, in the given order."""
+    def admit(self, entries: Iterable[Entry], now_s: float) -> Sequence[Entry]:
+        """Take these into our hands; those that were not there already, in the given order.
+        `now_s` never goes back from call to call."""
         fresh = []
         for entry in entries:
             if entry.id not in self._working and entry.id not in self._settled:
-                self._working.add(entry.id)
+                self._working[entry.id] = now_s
                 fresh.append(entry)
         return fresh
 
+    def working_since(self, before_s: float) -> Sequence[str]:
+        """Those admitted before that time that are not settled, the oldest first."""
+        return list(takewhile(lambda entry_id: self._working[entry_id] < before_s, self._working))
+
     def settle(self, entry_ids: Sequence[str]) -> None:
         """These are durable: from now on they may be acknowledged."""
-        assert self._working.issuperset(entry_ids), "settled what was not being worked on"
-        self._working.difference_update(entry_ids)
+        assert all(map(self._working.__contains__, entry_ids)), "settled what was not worked on"
+        for entry_id in entry_ids:
+            del self._working[entry_id]
         self._settled.update(entry_ids)
 
     def release(self, entry_ids: Sequence[str]) -> None:

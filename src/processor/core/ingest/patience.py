@@ -97,3 +97,21 @@ class Patience:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 10))
         # Between half and the whole of it: instances that failed together must not return together.
         return longest * (0.5 + 0.5 * self._chance.fraction())
+
+
+class Once(Patience):
+    """No patience: whatever fails passes at once, and `patience` waits it out elsewhere."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+
+    async def persist(
+        self,
+        dependency: Dependency,
+        call: Callable[[], Awaitable[T]],
+        *,
+        divisible: bool = False,
+    ) -> T:
+        answer = await call()
+        self._patience.answered(dependency)
+        return answer

@@ -3,13 +3,16 @@
 A late fix counts and moves nothing back. A fix from a clock that runs ahead, or without
 satellites, counts too, but must not become the last position: the one would shut out every honest
 fix that follows, the other repeats an old place.
+
+A device that is not known, or no longer, is learned of at once, and named: what the database knows
+of it comes later (recall.py) and only ever moves its state forward.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from attrs import define
+from attrs import define, frozen
 
 from processor.core.model import Position, Record
 
@@ -24,6 +27,15 @@ class DeviceState:
     last_position: Position | None = None
     last_seen: datetime | None = None
     position_count_session: int = 0
+
+
+@frozen
+class Observed:
+    """What a batch did to the states: how many devices were forgotten for room, and which are
+    known now and were not before."""
+
+    evicted: int
+    unknown: Sequence[str] = ()
 
 
 class DeviceStates:
@@ -42,15 +54,21 @@ class DeviceStates:
     def __len__(self) -> int:
         return len(self._states)
 
+    @property
+    def cap(self) -> int:
+        """How many devices are remembered, at most."""
+        return self._cap
+
     def get(self, device_id: str) -> DeviceState | None:
         """The state of a device, None if it is unknown or was forgotten. Changes no order."""
         return self._states.get(device_id)
 
-    def observe(self, records: Sequence[Record]) -> int:
-        """Learn from records that have become rows. How many devices were forgotten for them."""
+    def observe(self, records: Sequence[Record]) -> Observed:
+        """Learn from records that have become rows."""
         if not records:
-            return 0
+            return Observed(0)
         states = self._states
+        unknown = []
         # What no entry of the batch makes too far ahead needs no look at its own entry's time.
         surely_fine = self._latest(min(record.entry.received_ms for record in records))
         for record in records:
@@ -59,6 +77,7 @@ class DeviceStates:
             state = states.pop(device_id, None)
             if state is None:
                 state = DeviceState()
+                unknown.append(device_id)
             states[device_id] = state
             state.position_count_session += 1
             fixed_at = position.fixed_at
@@ -72,7 +91,15 @@ class DeviceStates:
         evicted = max(0, len(states) - self._cap)
         for device_id in list(islice(states, evicted)):
             del states[device_id]
-        return evicted
+        return Observed(evicted, [device_id for device_id in unknown if device_id in states])
+
+    def recall(self, position: Position) -> None:
+        """Take in a good fix that the database had: nothing moves back, and whoever was forgotten
+        meanwhile stays so. It was counted when it was added, if we added it."""
+        state = self._states.get(position.device_id)
+        if state is not None and (state.last_seen is None or position.fixed_at > state.last_seen):
+            state.last_seen = position.fixed_at
+            state.last_position = position
 
     def _latest(self, received_ms: int) -> datetime:
         """The latest instant that a fix may claim which the stream took at `received_ms`."""

@@ -34,7 +34,7 @@ PORTS = range(15_000, 32_000)
 READY_WITHIN_S = 60.0  # recovery after a kill included, on a busy machine; usually 0.1 s
 STOPPED_WITHIN_S = 20.0  # an orderly stop with a checkpoint; then it is killed
 POLL_S = 0.005
-PORT_TRIES = 5  # two sessions that start at one moment may pick the same port
+PORT_TRIES = 5  # a program that is none of ours may take the port before us
 
 
 class NotStarted(Exception):
@@ -263,10 +263,13 @@ def _reachable(found: Programs, folder: Path) -> Programs:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
-    start = int.from_bytes(os.urandom(4), "big")
-    for step in range(len(PORTS)):
-        port = PORTS[(start + step) % len(PORTS)]
+    """A port of 127.0.0.1 that nobody listens on at this moment.
+
+    It comes round again after all the others, in whatever process: so it may be bound later, and be
+    let go for a while.
+    """
+    for _ in range(len(PORTS)):
+        port = PORTS[scratch.turn("ports") % len(PORTS)]
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

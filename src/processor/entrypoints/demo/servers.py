@@ -61,12 +61,12 @@ class Valkey(Server):
     def _ready(self, pid: int) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"INFO server\r\n")
+                connection.sendall(b"PING\r\nINFO server\r\n")
                 answer = connection.recv(4096)
         except OSError:
             return False
-        # Not LOADING any more; and not another server that took the port before us.
-        return answer.startswith((b"$", b"=")) and b"process_id:%d\r" % pid in answer
+        # Not LOADING any more, which PING tells; and not another server that took the port first.
+        return answer.startswith(b"+PONG\r\n") and b"process_id:%d\r" % pid in answer
 
 
 class Postgres(Server):

@@ -100,6 +100,37 @@ class DoctorSettings:
 
 
 @frozen
+class StreamSettings:
+    """What `processor dlq` and `processor rewind` use."""
+
+    logs: LogSettings
+    redis: RedisSettings
+
+
+@frozen
+class ClaimSettings:
+    """What `processor claim` uses."""
+
+    logs: LogSettings
+    redis: RedisSettings
+    postgres: PostgresSettings
+    ingest: IngestSettings
+
+    @property
+    def as_run(self) -> RunSettings:
+        """As those of a process that does nothing but ingest."""
+        return RunSettings(
+            logs=self.logs,
+            redis=self.redis,
+            postgres=self.postgres,
+            ingest=self.ingest,
+            live=LiveSettings(),
+            directus=DirectusSettings(),
+            process=ProcessSettings(roles=("ingest",)),
+        )
+
+
+@frozen
 class LagSettings:
     """What `processor lag` uses."""
 
@@ -109,9 +140,6 @@ class LagSettings:
 
 LATER = {
     "STREAM_URL": "the stream is read from REDIS_URL",
-    "DEAD_LETTER_AFTER": "an entry that ends the process each time is not set aside",
-    "POSITIONS_COMPRESS_AFTER": "nothing is compressed",
-    "POSITIONS_DROP_AFTER": "nothing is dropped",
 }
 """Settings of ingest that a later version will have: what this one does whatever they say."""
 
@@ -133,6 +161,12 @@ def doubts(settings: RunSettings, environ: Mapping[str, str]) -> list[str]:
         for variable, instead in LATER.items()
         if environ.get(variable, "").strip() or environ.get(f"{variable}_FILE", "").strip()
     ]
+    drop, compress = settings.ingest.drop_after, settings.ingest.compress_after
+    if drop and compress and compress >= drop:
+        sentences.append(
+            "POSITIONS_COMPRESS_AFTER is not shorter than POSITIONS_DROP_AFTER: chunks are dropped "
+            "before their turn to be compressed comes"
+        )
     longest_write_ms = 3 * settings.postgres.statement_timeout_ms
     if settings.ingest.claim_idle_ms < longest_write_ms:
         sentences.append(

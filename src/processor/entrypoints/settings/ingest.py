@@ -1,7 +1,10 @@
 """Settings of the role `ingest`."""
 
+from datetime import timedelta
+
 from attrs import frozen
 
+from processor.entrypoints.durations import Duration
 from processor.entrypoints.reading import Flag, Name, Whole, setting
 
 DAY_MS = 86_400_000
@@ -90,6 +93,13 @@ class IngestSettings:
         default=30_000,
         why="half the threshold: a dead consumer's entries wait 90 s at most",
     )
+    dead_letter_after: int = setting(
+        "DEAD_LETTER_AFTER",
+        Whole(2, 1_000),
+        "deliveries after which an entry is tried by itself: it may be what ends the process",
+        default=5,
+        why="some restarts are nobody's fault; three trials that never end make a dead letter",
+    )
     dead_letter_maxlen: int = setting(
         "DEAD_LETTER_MAXLEN",
         Whole(1, 1_000_000_000),
@@ -103,6 +113,22 @@ class IngestSettings:
         "note in the same transaction which devices got new fixes",
         default=True,
         why="racing's work list; false where racing is never used",
+    )
+    compress_after: timedelta | None = setting(  # noqa: RUF009 - attrs' field, as those of the others
+        "POSITIONS_COMPRESS_AFTER",
+        Duration("1h", "3650d"),
+        "how old a day of positions is when it is compressed; needs TimescaleDB's community build",
+        default=None,
+        said="empty",
+        why="nothing is compressed, until somebody says when late uploads have come in",
+    )
+    drop_after: timedelta | None = setting(  # noqa: RUF009 - attrs' field, as those of the others
+        "POSITIONS_DROP_AFTER",
+        Duration("1d", "3650d"),
+        "how old a day of positions, and an event that protects it, is when it is dropped",
+        default=None,
+        said="empty",
+        why="nothing is dropped, until somebody says for how long tracks are kept",
     )
     silence_ms: int = setting(
         "STREAM_SILENCE_WARN_MS",

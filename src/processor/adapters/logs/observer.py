@@ -1,28 +1,16 @@
-"""Log lines on stderr: one JSON object each, or one line for a person at a terminal.
-
-`message` is always the constant name of what happened, and everything that varies is a field: what
-a device wrote is never a format string and cannot forge a line. Nothing is said per position; what
-happens with every batch is said at debug, because a line costs about 100 us. loguru's `diagnose`
-is off: it prints the values of local variables, and a DSN is one of them.
+"""The Observer that turns what core says of itself into lines.
 
 A server that is away fails a call every few seconds for hours. The first failure is said, then
 one a minute, with the number of those in between.
 """
 
-import contextlib
-import json
-import logging
-import sys
-import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
-import msgspec
 from attrs import define, field
 from attrs import fields as fields_of
-from loguru import logger
 
+from processor.adapters.logs.lines import LEVELS, say
 from processor.core.errors import Dependency, Reason
 from processor.core.notices import (
     Answered,
@@ -31,14 +19,17 @@ from processor.core.notices import (
     BacklogMeasured,
     BatchesSent,
     BatchWritten,
+    ConsumersReaped,
     DeadLettersSent,
     DependencyAnswered,
     DependencyRefused,
     DeviceMapFailed,
     DeviceMapRead,
     DevicesObserved,
+    DevicesRecalled,
     EntriesAcknowledged,
     EntriesClaimed,
+    EntriesKept,
     EntriesLost,
     EntriesRead,
     EntriesRejected,
@@ -55,57 +46,18 @@ from processor.core.notices import (
     LiveStopped,
     Notice,
     ReadFailed,
+    RecallFailed,
+    RecallSkipped,
     RechecksAged,
     RetryScheduled,
     SnapshotTaken,
     StreamSilent,
+    SuspectsCounted,
+    TrialEnded,
 )
 
-if TYPE_CHECKING:
-    from loguru import Message, Record
-
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 REPEAT_S = 60.0
 """A fault that lasts is said once a minute: often enough to be seen, too seldom to bury others."""
-
-_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31;1"}
-
-
-def configure(
-    *, level: str, pretty: bool, service: str, instance_id: str, colour: bool = False
-) -> None:
-    """Send everything that is logged in this process, by us or by a library, to stderr.
-
-    `level` is one of LEVELS. Called again, it replaces what was configured before.
-    """
-    write = _Lines(
-        sys.stderr,
-        pretty=pretty,
-        colour=colour,
-        traces=level == "debug",
-        who={"service": service, "instance_id": instance_id},
-    )
-    logger.remove()
-    logger.add(
-        write,
-        level=LEVELS[level],
-        format="{message}",
-        backtrace=False,
-        diagnose=False,
-        enqueue=False,
-        catch=True,
-    )
-    logging.basicConfig(handlers=[_Library()], level=logging.WARNING, force=True)
-    # asyncio at debug says every callback; what it warns of (an exception nobody awaited) matters.
-    for name in ("asyncio", "uvicorn", "uvicorn.error", "redis", "asyncpg"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.captureWarnings(capture=True)
-
-
-def say(level: str, message: str, error: BaseException | None = None, /, **fields: Any) -> None:
-    """Log one happening. `message` is its constant name; `error` adds what went wrong, and its
-    traceback if LOG_LEVEL is debug."""
-    logger.bind(**fields).opt(exception=error).log(level.upper(), message)
 
 
 @define
@@ -129,7 +81,7 @@ class Logs:
         self._elapsed = elapsed
         self._troubles: dict[Dependency, _Trouble] = {}
         self._map_said: str | None = None
-        self._partial_s: float | None = None
+        self._said_s: dict[str, float] = {}
 
     def observe(self, notice: Notice) -> None:
         level, fields = self._line(notice)
@@ -148,15 +100,32 @@ class Logs:
                 return "debug", {"count": len(received_ms)}
             case DevicesObserved(known, evicted):
                 return "debug", {"known": known, "evicted": evicted}
+            case DevicesRecalled(found, none):
+                return "debug", {"found": found, "none": none}
+            case RecallFailed(devices, reason, sentence):
+                said = {"devices": devices, "reason": reason, "sentence": sentence}
+                return self._now_and_then("recall", said)
+            case RecallSkipped(devices):
+                return "debug", {"devices": devices}
             case EntriesRejected(counts, sentences):
                 return "error", {**_counted(counts), "examples": list(sentences)}
             case DeadLettersSent(counts):
                 # What could not be decoded was said when it was found; the rest only here.
-                said_before = counts.keys().isdisjoint(_FOUND_BY_DATABASE)
+                said_before = counts.keys().isdisjoint(_FOUND_LATER)
                 return ("debug" if said_before else "error"), _counted(counts)
             case EntriesLost(reason, count, first_id, last_id):
                 ids = {"first_id": first_id, "last_id": last_id}
                 return "error", {"stream": self._stream, "reason": reason, "count": count, **ids}
+            case EntriesKept(count):
+                return "debug", {"count": count}
+            case ConsumersReaped(names):
+                return "info", {"consumers": list(names)}
+            case SuspectsCounted(count):
+                told = {"count": count, "hint": _SUSPECTS}
+                return self._now_and_then("suspects", told) if count else ("debug", {"count": 0})
+            case TrialEnded(entry_id, result):
+                told = {"entry_id": entry_id, "result": result}
+                return ("error" if result == "condemned" else "debug"), told
             case EntriesResumed(count) | EntriesClaimed(count):
                 return "info", {"count": count}
             case GroupOpened(created):
@@ -200,7 +169,9 @@ class Logs:
                 return self._unmapped(reason, sentence)
             case SnapshotTaken(size, seconds, fault):
                 told = {"size": size, "seconds": round(seconds, 6)}
-                return self._partial({**told, "sentence": fault}) if fault else ("debug", told)
+                if fault is None:
+                    return "debug", told
+                return self._now_and_then("snapshot", {**told, "sentence": fault})
             case FixesFannedOut(received_ms, _, frames, orphans, unused):
                 counts = {"fixes": len(received_ms), "frames": frames, "orphans": orphans}
                 return "debug", {**counts, **unused}
@@ -214,12 +185,15 @@ class Logs:
             case _:
                 raise AssertionError(f"{type(notice).__name__} has no line")
 
-    def _partial(self, told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
-        """A crowd that comes back while the database is away is one fault, not a thousand."""
-        now_s = self._elapsed()
-        if self._partial_s is not None and now_s - self._partial_s < REPEAT_S:
+    def _now_and_then(
+        self, what: str, told: Mapping[str, Any]
+    ) -> tuple[str, Mapping[str, Any] | None]:
+        """Snapshots of a crowd that comes back while the database is away are one fault and not a
+        thousand; states that cannot be read back need nobody to hurry."""
+        now_s, said_s = self._elapsed(), self._said_s.get(what)
+        if said_s is not None and now_s - said_s < REPEAT_S:
             return "debug", told
-        self._partial_s = now_s
+        self._said_s[what] = now_s
         return "warning", told
 
     def _mapped(self, devices: int, events: int) -> tuple[str, Mapping[str, Any] | None]:
@@ -260,8 +234,9 @@ class Logs:
         return {"dependency": dependency, "away_s": away_s, "tries": trouble.tries}
 
 
-_FOUND_BY_DATABASE = {Reason.REFUSED_BY_DATABASE, Reason.CONFLICT}
+_FOUND_LATER = {Reason.REFUSED_BY_DATABASE, Reason.CONFLICT, Reason.KILLS_THE_PROCESS}
 _NEW_GROUP = "expected at the very first start; otherwise the stream's name may be wrong"
+_SUSPECTS = "handed out again and again: each is tried by itself, for one may end the process"
 _EMPTY_MAP = "no device drives in any event: entry_devices is empty, and nobody sees anything"
 _BACKLOG = tuple(attribute.name for attribute in fields_of(BacklogMeasured))
 _MESSAGES = {
@@ -281,79 +256,3 @@ def _elsewhere(busy: Any) -> str:
     return (
         f", while {', '.join(busy)} had traffic: is REDIS_TELEMETRY_STREAM right?" if busy else ""
     )
-
-
-class _Library(logging.Handler):
-    """Whatever a library logs the standard way becomes a line of ours."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        level = "error" if record.levelno >= logging.ERROR else "warning"
-        error = record.exc_info[1] if record.exc_info else None
-        say(level, "library_said", error, library=record.name, text=record.getMessage())
-
-
-class _Lines:
-    """A loguru sink: writes one line for each message to a text stream."""
-
-    def __init__(
-        self, out: TextIO, *, pretty: bool, colour: bool, traces: bool, who: Mapping[str, str]
-    ) -> None:
-        self._out = out
-        self._pretty = pretty
-        self._colour = colour
-        self._traces = traces
-        self._who = who
-
-    def __call__(self, message: "Message") -> None:
-        record = message.record
-        fields = dict(record["extra"])
-        if record["exception"] is not None and (error := record["exception"].value) is not None:
-            fields |= _described(error)
-            if self._traces:
-                fields["traceback"] = "".join(traceback.format_exception(error))
-        line = self._for_people(record, fields) if self._pretty else self._json(record, fields)
-        self._out.write(f"{line}\n")
-        self._out.flush()
-
-    def _json(self, record: "Record", fields: dict[str, Any]) -> str:
-        at = record["time"].astimezone(UTC).isoformat(timespec="milliseconds")
-        what = {"level": record["level"].name.lower(), "message": record["message"], **self._who}
-        line = {"time": at.replace("+00:00", "Z"), **what}
-        line |= {name: value for name, value in fields.items() if name not in line}
-        with contextlib.suppress(UnicodeEncodeError):  # a lone surrogate, which UTF-8 cannot say
-            text = msgspec.json.encode(line, enc_hook=str)
-            if text.isascii():
-                return text.decode()
-        # Outside of ASCII there are line ends and terminal controls that JSON need not escape.
-        return json.dumps(line, default=str)
-
-    def _for_people(self, record: "Record", fields: dict[str, Any]) -> str:
-        level = record["level"].name.lower()
-        shown = f"{level:<7}"
-        if self._colour:
-            shown = f"\x1b[{_COLOURS[level]}m{shown}\x1b[0m"
-        told = " ".join(f"{name}={_told(value)}" for name, value in fields.items())
-        at = datetime.fromtimestamp(record["time"].timestamp()).astimezone()
-        return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {shown} {record['message']} {told}"
-
-
-def _described(error: BaseException) -> dict[str, str]:
-    """What it was, and where; of a group, its first error, for that one stopped the others."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    described = {"error": f"{type(error).__name__}: {error}"}
-    if frames := list(traceback.walk_tb(error.__traceback__)):
-        frame, line = frames[-1]
-        described["where"] = f"{frame.f_globals.get('__name__')}:{line}"
-    return described
-
-
-def _told(value: Any) -> str:
-    """A value on one line: nothing in it can end the line or drive the terminal."""
-    if isinstance(value, str):
-        return value if value.isidentifier() else json.dumps(value)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_told(k)}: {_told(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_told(each) for each in value) + "]"
-    return str(value)

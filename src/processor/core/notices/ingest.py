@@ -1,8 +1,4 @@
-"""What core says about itself: one frozen value per thing that happened.
-
-Core does not log and does not count; it emits these. One adapter turns them into log lines,
-another into metrics. They are emitted per batch at most, never per position.
-"""
+"""What happens between the stream and the table, and to the servers that we need."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -45,6 +41,38 @@ class EntriesClaimed:
     """Entries were taken over from consumers that had let them lie."""
 
     count: int
+
+
+@frozen
+class EntriesKept:
+    """Entries that take long were said to be ours still, so that nobody takes them over."""
+
+    count: int
+
+
+@frozen
+class ConsumersReaped:
+    """Consumers of the group that had died, and held nothing any more, were removed."""
+
+    names: Sequence[str]
+
+
+@frozen
+class SuspectsCounted:
+    """How many entries wait to be tried by themselves, because they were handed out so often that
+    one of them may be what ends the process each time."""
+
+    count: int
+
+
+@frozen
+class TrialEnded:
+    """A suspect was tried by itself. `passed`: it is settled, as a row or a dead letter;
+    `unavailable`: a server was away, which says nothing about it; `condemned`: it was not tried
+    again, for the process had died in each of its trials."""
+
+    entry_id: str
+    result: Literal["passed", "unavailable", "condemned"]
 
 
 @frozen
@@ -100,6 +128,31 @@ class DevicesObserved:
 
 
 @frozen
+class DevicesRecalled:
+    """The database was asked for devices that were unknown: it had a good fix of `found`, and none
+    of `none` of them."""
+
+    found: int
+    none: int
+
+
+@frozen
+class RecallFailed:
+    """That question about so many devices had no answer, and is not asked again."""
+
+    devices: int
+    reason: str
+    sentence: str
+
+
+@frozen
+class RecallSkipped:
+    """So many unknown devices were not asked for: they were forgotten again before their turn."""
+
+    devices: int
+
+
+@frozen
 class InFlight:
     """How many entries are between being read and being acknowledged."""
 
@@ -136,7 +189,7 @@ class DependencyAnswered:
 
 @frozen
 class BacklogMeasured:
-    """How the stream and the group stand, see `Backlog` in ports.py. None: not known.
+    """How the stream and the group stand, see the port `Backlog`. None: not known.
 
     `lag`, `pending` and `dead_letters` count entries; `lag_s` is the age of the oldest entry that
     the group has not read; `last_entry_age_s` is None while the stream has never had an entry;
@@ -167,145 +220,25 @@ class IngestStopped:
     abandoned: int
 
 
-@frozen
-class FeedOpened:
-    """The live group stands after `after_id`. What the stream had up to `quiet_until` is only
-    learned and not sent."""
-
-    after_id: str
-    quiet_until: str
-
-
-@frozen
-class FeedFailed:
-    """Something of the live feed failed; of `reading` a retry follows, the others are over."""
-
-    doing: Literal["reading", "reaping", "closing"]
-    reason: str
-    sentence: str
-
-
-@frozen
-class LiveStarted:
-    """What may not have been durable yet was read; from now on fixes are sent. `known` devices
-    have a newest fix."""
-
-    known: int
-
-
-@frozen
-class LiveStopped:
-    """The feed has ended, and its group is destroyed."""
-
-
-@frozen
-class FixesFannedOut:
-    """Entries of one read went to whoever watches. `received_ms` holds when the stream had taken
-    those that were sent, `at_ms` is now (both milliseconds since the epoch); `frames` were sent for
-    them, batches apart. `orphans` drive in no event; `unused` counts the others by why."""
-
-    received_ms: Sequence[int]
-    at_ms: int
-    frames: int
-    orphans: int
-    unused: Mapping[str, int]
-
-
-@frozen
-class BatchesSent:
-    """One tick's frames for those who want batches. `received_ms` holds when the stream had taken
-    the fixes in them, `at_ms` is now; `conflated` fixes were left out of some line's batch, because
-    it had no room and newer ones came."""
-
-    received_ms: Sequence[int]
-    at_ms: int
-    frames: int
-    conflated: int
-
-
-@frozen
-class GroupsReaped:
-    """Live groups of instances that died were destroyed."""
-
-    names: Sequence[str]
-
-
-@frozen
-class DeviceMapRead:
-    devices: int
-    events: int
-
-
-@frozen
-class DeviceMapFailed:
-    """The map could not be read anew; the last one that could stays in force."""
-
-    reason: str
-    sentence: str
-
-
-@frozen
-class Answered:
-    """A client was told something: the answer's `type` on the wire."""
-
-    kind: str
-
-
-@frozen
-class SnapshotTaken:
-    """A subscription was answered with `size` fixes. `fault` says what kept the database out of
-    it, if anything: then it is what live itself knows."""
-
-    size: int
-    seconds: float
-    fault: str | None
-
-
-@frozen
-class AudienceCounted:
-    """How many browsers are connected, and their subscriptions together."""
-
-    connections: int
-    subscriptions: int
-
-
-@frozen
-class AuthAsked:
-    """Directus was asked a question; calls that were shared or cached are none."""
-
-    question: Literal["identify", "may-read"]
-    result: Literal["success", "unauthorized", "error"]
-    seconds: float
-
-
-@frozen
-class RechecksAged:
-    """How long ago the connection that waits longest was last looked at, session and events."""
-
-    longest_s: float
-
-
-@frozen
-class LineClosed:
-    """A connection is gone. `code` is its close code, `conflated` the frames that it was not sent
-    because newer ones took their place."""
-
-    code: int
-    conflated: int
-
-
-Notice = (
+IngestNotice = (
     GroupOpened
     | EntriesRead
     | ReadFailed
     | EntriesResumed
     | EntriesClaimed
+    | EntriesKept
+    | ConsumersReaped
+    | SuspectsCounted
+    | TrialEnded
     | EntriesLost
     | EntriesRejected
     | BatchWritten
     | DeadLettersSent
     | EntriesAcknowledged
     | DevicesObserved
+    | DevicesRecalled
+    | RecallFailed
+    | RecallSkipped
     | InFlight
     | RetryScheduled
     | DependencyRefused
@@ -313,19 +246,4 @@ Notice = (
     | BacklogMeasured
     | StreamSilent
     | IngestStopped
-    | FeedOpened
-    | FeedFailed
-    | LiveStarted
-    | LiveStopped
-    | FixesFannedOut
-    | BatchesSent
-    | GroupsReaped
-    | DeviceMapRead
-    | DeviceMapFailed
-    | Answered
-    | SnapshotTaken
-    | AudienceCounted
-    | AuthAsked
-    | RechecksAged
-    | LineClosed
 )
