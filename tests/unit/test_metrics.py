@@ -91,6 +91,7 @@ OURS = {
     "chunks_dropped_total",
     "chunks_compressed_total",
     "consumers_reaped_total",
+    "event_loop_tasks",
     "suspect_entries",
     "trials_total",
 }

@@ -1,5 +1,6 @@
 """The numbers of the process and of ingest."""
 
+import asyncio
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf, nan
@@ -167,6 +168,7 @@ class Metrics:
             registry=self.registry,
             buckets=LOOP_LAG_S,
         )
+        series.gauge("event_loop_tasks", "tasks of the event loop").set_function(_tasks)
         for unknown in (self._age_s, self._headroom_s):
             unknown.set(nan)  # 0 would be an alarm, and nothing was measured yet
 
@@ -258,3 +260,11 @@ class Metrics:
     def exposition(self) -> tuple[bytes, str]:
         """Everything in Prometheus' text format, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+def _tasks() -> int:
+    """0 where no loop runs: nobody's tasks."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

@@ -105,7 +105,7 @@ BY_SQLSTATE: Mapping[str, Answer] = {
     "3D": CREDENTIALS,
     "3F": SCHEMA,
     "42": SCHEMA,
-    "42501": Wrong("privileges", "grant the role what docs/OPERATIONS.md lists under Rights"),
+    "42501": Wrong("privileges", "grant the role what deploy/roles.sql grants"),
     "42P05": BOUNCER,
     # the server's own bugs and broken disks
     "XX": Passing("internal", Pause.NONE),

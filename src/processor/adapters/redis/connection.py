@@ -145,6 +145,7 @@ def _settings(
     settings |= {k: v for k, v in said.items() if k in OF_THE_URL or k.startswith("ssl_")}
     return kind, settings | {
         "client_name": name,
+        "driver_info": None,  # CLIENT SETINFO, for which Redis 7.0 knows no right to grant
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],

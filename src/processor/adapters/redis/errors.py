@@ -53,7 +53,7 @@ BY_CODE: dict[str, _Verdict] = {
     # Wrong settings of ours.
     "NOAUTH": _CREDENTIALS,
     "WRONGPASS": _CREDENTIALS,
-    "NOPERM": _Verdict("permission", None, "the user's ACL lacks it: see docs/OPERATIONS.md"),
+    "NOPERM": _Verdict("permission", None, "the user's ACL lacks it: see deploy/acl.conf"),
     "WRONGTYPE": _Verdict(
         "wrong-type", None, "the key is no stream: check REDIS_TELEMETRY_STREAM, or rename the key"
     ),
