@@ -1,7 +1,6 @@
 """What live asks of the database, where the database misbehaves."""
 
 import asyncio
-import time
 
 import asyncpg
 import pytest
@@ -15,6 +14,13 @@ from processor.entrypoints.demo import sql
 from processor.entrypoints.demo.field import business_tables
 from processor.entrypoints.demo.office import RallyOffice
 from processor.entrypoints.demo.servers import Postgres
+
+
+async def tick(ticks: list[None]) -> None:
+    """At most ten a second: the time of our own loop, which a busy machine only makes slower."""
+    while True:
+        await asyncio.sleep(0.1)
+        ticks.append(None)
 
 
 async def test_a_database_that_freezes_costs_a_snapshot_its_time_and_no_more(
@@ -31,13 +37,14 @@ async def test_a_database_that_freezes_costs_a_snapshot_its_time_and_no_more(
         snapshots = PostgresSnapshots(pool, timeout_ms=1_000, clock_ahead_ms=60_000)
         assert (await snapshots.newest(event, [])).fixes == []
         own_postgres.pause()
-        began_s = time.monotonic()
+        ticks: list[None] = []
+        ticking = asyncio.create_task(tick(ticks))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.0):
                 await snapshots.newest(event, [])
-        took_s = time.monotonic() - began_s
+        ticking.cancel()
         own_postgres.resume()
-        assert took_s < 2.5, "no goodbye is waited for; it was 4 s once"
+        assert len(ticks) < 25, "no goodbye is waited for; it was 4 s once"
         async with asyncio.timeout(20):
             assert (await snapshots.newest(event, [])).fixes == []
 

@@ -42,7 +42,7 @@ class Process:
     """A `processor run` under test: its log lines as they come, and its HTTP."""
 
     def __init__(self, environ: dict[str, str], *arguments: str) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "processor", "run", *arguments],
             env={
@@ -118,12 +118,15 @@ def eventually(holds: Callable[[], bool], what: Callable[[], str] = str) -> None
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Start processes; none of them outlives the test. On real servers, give them `rights`."""
     running: list[Process] = []
+    # Names are taken there: a neighbour's process would otherwise give the second of ours another
+    # name than the first had, and what the first held would not be its own.
+    names = {"TMPDIR": str(tmp_path)}
 
     def starting(*arguments: str, **environ: str) -> Process:
-        running.append(Process(environ, *arguments))
+        running.append(Process(names | environ, *arguments))
         return running[-1]
 
     yield starting

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from processor.adapters.probes import Readiness
 from processor.core.errors import Refused, Unavailable
 from processor.core.notices import BacklogMeasured, Notice, StreamSilent
 from processor.entrypoints.watch import (
+    OLD_EVERY,
+    collect_cycles,
     drop_old_notes,
     watch_backlog,
     watch_dependency,
@@ -206,3 +210,25 @@ async def test_a_late_timer_is_a_stall_of_the_loop(clock: SteppedClock, begin: B
     body = metrics.exposition()[0].decode()
     assert 'processor_event_loop_lag_seconds_bucket{le="0.25"} 0.0' in body
     assert 'processor_event_loop_lag_seconds_bucket{le="0.5"} 1.0' in body
+
+
+async def test_what_holds_itself_is_let_go_after_a_while(clock: SteppedClock, begin: Begin) -> None:
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+    await begin(collect_cycles(clock))
+    gc.disable()
+    try:
+        young = weakref.ref(Knot())
+        await clock.step()
+        assert young() is None
+        survivor = Knot()
+        gc.collect(1)
+        old = weakref.ref(survivor)
+        del survivor
+        for _ in range(OLD_EVERY):
+            await clock.step()
+        assert old() is None
+    finally:
+        gc.enable()

@@ -12,7 +12,7 @@ from processor.adapters.postgres.retention import require_chunks
 from processor.adapters.postgres.schema import require_schema
 from processor.adapters.websocket.protocol import DoorRules, FrontDoor, LiveProtocol
 from processor.adapters.websocket.transport import SlowRules
-from processor.core.errors import Refused, Unavailable
+from processor.core.errors import Dependency, Refused, Unavailable
 from processor.core.ingest.patience import Patience
 from processor.core.live.delivery import DeviceMap
 from processor.core.notices import DeviceMapFailed, DeviceMapRead, GroupOpened
@@ -50,16 +50,16 @@ class Role(Protocol):
 
 async def patiently(patience: Patience, call: Callable[[], Awaitable[T]]) -> T:
     """The answer, waited for while the server is away. A refusal passes."""
-    failed: Unavailable | None = None
+    failed: Dependency | None = None
     while True:
         try:
             answer = await call()
         except Unavailable as error:
-            failed = error
+            failed = error.dependency
             await patience.wait_out(error)
         else:
             if failed:
-                patience.answered(failed.dependency)
+                patience.answered(failed)
             return answer
 
 

@@ -6,6 +6,8 @@ And whoever passes by regularly also takes out what is too old.
 """
 
 import asyncio
+import gc
+import itertools
 from collections.abc import Awaitable, Callable
 
 from processor.adapters.logs import say
@@ -26,6 +28,9 @@ REPEAT_S = 60.0
 
 DROP_EVERY_S = 3_600.0
 """What is dropped after a day may as well be dropped after a day and an hour."""
+
+COLLECT_EVERY_S, OLD_EVERY = 30.0, 20
+"""Half a minute of reconnecting holds some megabytes; the old are looked at every ten minutes."""
 
 BEAT_S = 0.25
 """A stall shorter than this may fall between two beats; over a minute, none of a size does."""
@@ -122,3 +127,14 @@ async def watch_loop(metrics: Metrics, clock: Clock) -> None:
         due_s = clock.elapsed() + BEAT_S
         await clock.sleep(BEAT_S)
         metrics.loop_late(max(0.0, clock.elapsed() - due_s))
+
+
+async def collect_cycles(clock: Clock) -> None:
+    """Let go from time to time of what holds itself: failed connections and closed ones, mostly.
+
+    The collector comes by itself only after many new objects (COLLECT_AFTER in run.py), and on a
+    quiet night that is never. The young are some thousands: milliseconds.
+    """
+    for round_ in itertools.count(1):
+        await clock.sleep(COLLECT_EVERY_S)
+        gc.collect(2 if round_ % OLD_EVERY == 0 else 1)
