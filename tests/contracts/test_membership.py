@@ -107,6 +107,16 @@ async def test_nobody_removes_itself(server):
     assert await server.membership("a").reap(0) == []
 
 
+async def test_reaping_hands_out_nothing(server):
+    source, held = await holding(server, "a", 1)
+    unread = await server.add(FIELDS)
+    await server.membership("a").reap(0)
+    assert [(each.id, each.deliveries) for each in await source.fetch_own("0", 10)] == [
+        (held[0], 2)
+    ]
+    assert ids((await source.fetch_new(10, 0)).entries) == [unread]
+
+
 async def test_who_was_removed_and_lives_after_all_goes_on(server):
     living, held = await holding(server, "living", 1)
     await living.acknowledge(held)
@@ -130,24 +140,37 @@ async def test_without_stream_or_group_it_is_unavailable(server, harm):
 
 
 async def test_a_mark_is_remembered_by_whoever_comes_next(server):
-    assert await server.trials().marks("5-1") == 0
+    assert await server.trials().marks(["5-1"]) == {}
     await server.trials().mark("5-1", 1)
     await server.trials().mark("6-1", 3)
-    assert [await server.trials().marks(each) for each in ("5-1", "6-1", "7-1")] == [1, 3, 0]
+    assert await server.trials().marks(["5-1", "6-1", "7-1"]) == {"5-1": 1, "6-1": 3}
+    assert await server.trials().marks([]) == {}
 
 
 async def test_marking_the_same_number_twice_is_marking_it_once(server):
     trials = server.trials()
     await trials.mark("5-1", 2)
     await trials.mark("5-1", 2)
-    assert await trials.marks("5-1") == 2
+    assert await trials.marks(["5-1"]) == {"5-1": 2}
     await trials.mark("5-1", 1)
-    assert await trials.marks("5-1") == 1
+    assert await trials.marks(["5-1"]) == {"5-1": 1}
 
 
-async def test_nought_forgets_the_entry(server):
+async def test_what_is_forgotten_has_no_mark(server):
     trials = server.trials()
     await trials.mark("5-1", 2)
-    await trials.mark("5-1", 0)
-    await trials.mark("6-1", 0)
-    assert await trials.marks("5-1") == 0
+    await trials.mark("8-1", 1)
+    await trials.forget(["5-1", "6-1"])
+    await trials.forget(["5-1"])
+    await trials.forget([])
+    assert await trials.marks(["5-1", "6-1", "8-1"]) == {"8-1": 1}
+
+
+async def test_of_any_number_the_marks_are_told(server):
+    trials = server.trials()
+    for number in (1, 1500, 2300):
+        await trials.mark(f"{number}-1", number % 3 + 1)
+    ids = [f"{number}-1" for number in range(2400)]
+    assert await trials.marks(ids) == {"1-1": 2, "1500-1": 1, "2300-1": 3}
+    await trials.forget(ids)
+    assert await trials.marks(ids) == {}

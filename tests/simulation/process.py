@@ -132,9 +132,9 @@ class Process:
         elif name == "state_store":
             plan = world.recall_fault
         elif name == "trials":
-            part, plan = world.judge.trials(part, self), world.stream_fault
+            part, plan = world.judge.trials(part, self), world.room_fault
         elif name == "dead_letters":
-            part, plan = world.judge.dead_letters(part), world.letters_fault
+            part, plan = world.judge.dead_letters(part), world.room_fault
         else:
             part = world.judge.source(part) if name == "source" else part
             plan = world.stream_fault

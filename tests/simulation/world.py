@@ -28,7 +28,9 @@ from tests.wiring import GROUP
 EPOCH_MS = int(datetime(2026, 6, 7, 8, tzinfo=UTC).timestamp() * 1000)
 NEVER_MS = 86_400_000
 HEALED_WITHIN_S = 3600
+STOPPED_WITHIN_S = 60
 RECALLED_WITHIN_S = 60
+LONG_AGO_MS = EPOCH_MS - 10**9
 
 
 class Luck:
@@ -71,8 +73,9 @@ class World:
             return Fault(before=Unavailable("stream", "connection", "Redis is away"))
         return self._fault(Unavailable("stream", "connection", f"{call}: the reply was lost"))
 
-    def letters_fault(self, call: str) -> Fault:
-        if "letters" in self.away:
+    def room_fault(self, call: str) -> Fault:
+        """What a full server refuses: to store anything new. It still forgets, and acknowledges."""
+        if "room" in self.away and call in ("send", "mark"):
             full = Unavailable("stream", "full", "OOM", Unavailable.Pause.LONG)
             return Fault(before=full)
         return self.stream_fault(call)
@@ -159,16 +162,14 @@ class World:
             self.start(name)
 
     async def quit(self) -> None:
-        """A clean stop, under whatever else goes on; cut short if it takes too long."""
+        """A clean stop, under whatever else goes on: it ends in time where no call takes long."""
         name = self.random.choice(sorted(self.processes))
         process = self.processes.pop(name)
         process.ingest.stop()
-        await asyncio.wait([process.task], timeout=20)
-        if process.task.done():
-            self.ended.append(process)
-            process.task.result()
-        else:
-            await process.kill()
+        await asyncio.wait([process.task], timeout=STOPPED_WITHIN_S)
+        assert process.task.done(), f"{name} does not stop"
+        self.ended.append(process)
+        process.task.result()
         self.start(name)
 
     async def freeze(self) -> None:
@@ -200,7 +201,10 @@ class World:
         if self._kept is not None and GROUP in self.stream.groups:
             self.stream.groups[GROUP] = self._kept
             self.stream.wake()
-        await _without("stream", 10)(self)  # whoever was connected to the old one is cut off
+        # Whoever was connected to the old one is cut off, in the middle of a read that waits.
+        self.away.add("stream")
+        await self.clock.sleep(self.random.uniform(3, 10))
+        self.away.discard("stream")
 
     async def step_the_clock(self) -> None:
         self.clock.step(self.random.choice([-5_000, 5_000]))
@@ -244,15 +248,17 @@ class World:
 
     async def _judge_states(self) -> None:
         """All stop, and one starts that knows nothing: a first fix of each device, an old one, must
-        bring back what all rows together say."""
+        bring back what all rows together say, and what follows move it forward alone."""
         for name in sorted(self.processes):
             process = self.processes.pop(name)
             self.ended.append(process)
             await process.quit()
         self.start("judge")
-        for n, device_id in enumerate(DEVICES):
-            self.write(self.traffic.fix(device_id, EPOCH_MS - 10**9 - n, n))
-        await self.clock.sleep(RECALLED_WITHIN_S)
+        for fixed_ms in (LONG_AGO_MS, LONG_AGO_MS - 10**9, self.clock.now()):
+            for n, device_id in enumerate(DEVICES):
+                if fixed_ms < EPOCH_MS or self.random.random() < 0.5:
+                    self.write(self.traffic.fix(device_id, fixed_ms - n, n))
+            await self.clock.sleep(RECALLED_WITHIN_S)
         assert self._at_rest()
         judge = self.processes["judge"]
         self.judge.the_states_are_right(judge)
@@ -282,7 +288,7 @@ MENU = [
     Calamity("a process stopped for a while", World.freeze),
     Calamity("the database away", _without("database", 120)),
     Calamity("Redis away", _without("stream", 60)),
-    Calamity("no room for dead letters", _without("letters", 120)),
+    Calamity("no room in Redis", _without("room", 120)),
     Calamity("the group destroyed", World.destroy_group),
     Calamity("a fail-over", World.fail_over),
     Calamity("everything flushed", World.flush),

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import pytest
+from dependency_injector import providers
 
 from processor.adapters.faulty import Fault, faulty
 from processor.adapters.memory.membership import MemoryMembership
@@ -24,9 +26,10 @@ from processor.core.notices import (
     IngestStopped,
     Notice,
     RetryScheduled,
+    SuspectsCounted,
     TrialEnded,
 )
-from processor.core.ports import Outcome
+from processor.core.ports import Fetched, Outcome
 from tests.wiring import ingest_on_memory
 
 EPOCH_MS = 1_780_000_000_000
@@ -52,11 +55,12 @@ class Scene:
         self.away: set[str] = set()
         self.decoder = Decoder()
         self.write_s = 0.0
+        self.endless: set[int] = set()
         self.writing: set[int] = set()
         self.writings: list[set[int]] = []
         self.ingest = self.instance()
 
-    def instance(self, consumer: str = "a") -> Ingest:
+    def instance(self, consumer: str = "a", **parts: Any) -> Ingest:
         role = ingest_on_memory(
             self.stream,
             self.table,
@@ -68,13 +72,16 @@ class Scene:
             suffer=self.suffer,
         )
         role.decoder.override(self)
+        for name, part in parts.items():
+            role.providers[name].override(providers.Object(part))
         return role.ingest()
 
     async def store(self, positions: Sequence[Position]) -> Sequence[Outcome]:
         """The sink, which tells what was under way together."""
         self.writing |= {position.fixed_at.second for position in positions}
         self.writings.append(self.writing)
-        await self.clock.sleep(self.write_s)
+        endless = self.endless & {position.fixed_at.second for position in positions}
+        await self.clock.sleep(10**6 if endless else self.write_s)
         self.writing = self.writing - {position.fixed_at.second for position in positions}
         return await MemoryPositionSink(self.table).store(positions)
 
@@ -84,7 +91,7 @@ class Scene:
         dependency = {"sink": "database", "dead_letters": "letters"}.get(name, "stream")
 
         def plan(call: str) -> Fault:
-            if dependency in self.away:
+            if dependency in self.away or call in self.away:
                 away: Any = "database" if dependency == "database" else "stream"
                 return Fault(before=Unavailable(away, "connection", f"{call}: away"))
             return Fault()
@@ -322,6 +329,23 @@ def test_a_suspect_is_tried_alone_and_batches_get_their_turns_between() -> None:
     played(play)
 
 
+def test_whose_trial_did_not_end_before_is_tried_last() -> None:
+    async def play(scene: Scene) -> None:
+        ids = [scene.add(GOOD % n) for n in range(6)]
+        scene.stream.trials |= {ids[0]: 2, ids[3]: 1}
+        await scene.handed_out(times=5)
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(5)
+        assert [fixed_at.second for _, fixed_at in scene.table.rows] == [1, 2, 4, 5, 3, 0]
+        assert scene.stream.trials == {}
+        counts = [notice.count for notice in scene.seen if isinstance(notice, SuspectsCounted)]
+        assert counts == [6, 5, 4, 3, 2, 1, 0]
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
 def test_a_stop_leaves_suspects_untried_and_pending() -> None:
     async def play(scene: Scene) -> None:
         for n in range(15):
@@ -354,6 +378,99 @@ def test_a_stop_among_trials_lets_the_one_under_way_end_and_begins_no_other() ->
         assert len(scene.table.rows) == 1
         assert scene.seen[-1] == IngestStopped(abandoned=14)
         assert scene.stream.trials == {}
+
+    played(play)
+
+
+def test_a_full_server_that_takes_neither_marks_nor_letters_holds_up_no_good_record() -> None:
+    """XACK and XREADGROUP still work under maxmemory, and so does HDEL; HSET and XADD do not."""
+
+    async def play(scene: Scene) -> None:
+        for n in range(3):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=5)
+        for _ in range(5):
+            scene.add(b"{")
+        scene.away |= {"letters", "mark"}
+        running = asyncio.create_task(scene.ingest.run())
+        for n in range(3, 23):
+            scene.add(GOOD % n)
+            await scene.clock.sleep(5)
+        assert sorted(fixed_at.second for _, fixed_at in scene.table.rows) == list(range(3, 23))
+        scene.away.clear()
+        await scene.clock.sleep(60)
+        assert scene.stream.settled("processor")
+        assert len(scene.table.rows) == 23
+        assert len(scene.stream.dead_letters()) == 5
+        scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+def test_one_record_that_the_database_never_gets_done_with_stops_no_batch_for_a_suspect() -> None:
+    async def play(scene: Scene) -> None:
+        scene.add(GOOD % 0)
+        await scene.handed_out(times=5, to="dead")  # and claimed when the other is under way
+        scene.endless = {30}
+        scene.add(GOOD % 30)
+        running = asyncio.create_task(scene.ingest.run())
+        for n in range(1, 20):
+            await scene.clock.sleep(5)
+            scene.add(GOOD % n)
+        await scene.clock.sleep(30)
+        rows = {fixed_at.second for _, fixed_at in scene.table.rows}
+        assert rows == set(range(1, 20)), "all but the suspect and the endless one"
+        running.cancel()
+
+    played(play)
+
+
+def test_a_stop_ends_though_suspects_take_up_all_the_room() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(40):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=5)
+        scene.away.add("database")
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(60)
+        scene.ingest.stop()
+        async with asyncio.timeout(5):
+            await running
+        assert scene.seen[-1] == IngestStopped(abandoned=20)
+
+    played(play)
+
+
+def test_a_trial_that_is_cut_short_takes_its_mark_back() -> None:
+    async def play(scene: Scene) -> None:
+        scene.add(GOOD % 30)
+        await scene.handed_out(times=5)
+        scene.endless = {30}
+        for _ in range(4):
+            running = asyncio.create_task(scene.instance().run())
+            await scene.clock.sleep(10)
+            assert scene.stream.trials, "no trial is under way"
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            assert scene.stream.trials == {}
+        assert not scene.stream.dead_letters()
+
+    played(play)
+
+
+def test_what_was_trimmed_leaves_no_mark() -> None:
+    async def play(scene: Scene) -> None:
+        scene.stream.trials[scene.add(GOOD % 0)] = 2
+        await scene.handed_out(times=5)
+        scene.stream.trim(0)
+        running = asyncio.create_task(scene.ingest.run())
+        await scene.clock.sleep(5)
+        assert scene.stream.settled("processor")
+        assert scene.stream.trials == {}
+        scene.ingest.stop()
+        await running
 
     played(play)
 
@@ -417,6 +534,59 @@ def test_the_dead_are_removed_once_what_they_held_is_settled() -> None:
             "a"
         ]
         scene.ingest.stop()
+        await running
+
+    played(play)
+
+
+# -- a slow line ----------------------------------------------------------------------------------
+
+
+class SlowLine:
+    """A source whose answers of more than `most` entries do not come in time, though their entries
+    are pending by then."""
+
+    def __init__(self, source: MemoryStreamSource, most: int) -> None:
+        self._source = source
+        self.most = most
+        self.asked: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    async def fetch_new(self, count: int, wait_ms: int) -> Fetched:
+        return self.in_time(count, await self._source.fetch_new(count, wait_ms))
+
+    async def fetch_own(self, after_id: str, count: int) -> Sequence[Entry]:
+        entries = await self._source.fetch_own(after_id, count)
+        return self.in_time(count, Fetched(entries)).entries
+
+    def in_time(self, count: int, fetched: Fetched) -> Fetched:
+        self.asked.append(count)
+        if len(fetched.entries) > self.most:
+            raise Unavailable("stream", "timeout", "Redis: no answer in time")
+        return fetched
+
+
+def test_on_a_slow_line_less_is_asked_for_at_once_until_it_is_faster_again() -> None:
+    async def play(scene: Scene) -> None:
+        line = SlowLine(MemoryStreamSource(scene.stream, group="processor", consumer="a"), most=3)
+        ingest = scene.instance(source=line)
+        for n in range(30):
+            scene.add(GOOD % n)
+        running = asyncio.create_task(ingest.run())
+        await scene.clock.sleep(60)
+        assert len(scene.table.rows) == 30
+        assert line.asked[:4] == [10, 10, 5, 2]  # the first one finds nothing of its own
+        line.most = 10
+        for n in range(30, 60):
+            scene.add(GOOD % n)
+            await scene.clock.sleep(1)
+        for _ in range(50):
+            scene.add(GOOD % 59)
+            await scene.clock.sleep(1)
+        assert line.asked[-1] == 10
+        ingest.stop()
         await running
 
     played(play)

@@ -1,7 +1,7 @@
 """A consumer's place in its group, and the marks of its trials, beside a stream in memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from processor.adapters.memory.stream import Group, MemoryStream, key_of
 
@@ -46,13 +46,16 @@ class MemoryTrials:
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
 
-    async def marks(self, entry_id: str) -> int:
+    async def marks(self, entry_ids: Sequence[str]) -> Mapping[str, int]:
         await asyncio.sleep(0)
-        return self._stream.trials.get(entry_id, 0)
+        marks = self._stream.trials
+        return {each: marks[each] for each in entry_ids if each in marks}
 
     async def mark(self, entry_id: str, count: int) -> None:
         await asyncio.sleep(0)
-        if count:
-            self._stream.trials[entry_id] = count
-        else:
+        self._stream.trials[entry_id] = count
+
+    async def forget(self, entry_ids: Sequence[str]) -> None:
+        await asyncio.sleep(0)
+        for entry_id in entry_ids:
             self._stream.trials.pop(entry_id, None)

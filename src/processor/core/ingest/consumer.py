@@ -11,8 +11,11 @@ lies beside a culprit, or waits for a database that is away, is handed out as of
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from attrs import frozen
 
@@ -29,6 +32,7 @@ from processor.core.notices import (
     DevicesObserved,
     EntriesRejected,
     IngestStopped,
+    SuspectsCounted,
     TrialEnded,
 )
 from processor.core.ports import (
@@ -57,9 +61,19 @@ ALONE_S = TOGETHER_S = 0.25
 """After a crash there may be ten thousand suspects, some milliseconds each. Their trials and the
 batches of everybody else take turns of this length."""
 
+WITHIN_S = 5.0
+"""How long a suspect waits for the batches under way. One that is held up for longer, by a record
+that the database does not get done with, is not waited for: the others go on."""
+
+TAKEN_BACK_WITHIN_S = 0.5
+"""Who cuts a trial short waits a second for it to end (run.py)."""
+
 CONDEMNED = (
     f"tried by itself {FATAL_TRIALS} times, and each time the process died before the trial ended"
 )
+
+
+_marks = attrgetter("marks")
 
 
 @frozen
@@ -73,13 +87,20 @@ class Limits:
     dead_letter_after: int
 
 
+class Suspect(NamedTuple):
+    """An entry that was handed out so often, and how many trials of it began and never ended."""
+
+    entry: Entry
+    marks: int
+
+
 @frozen
 class Ways:
     """What differs between a batch and a trial: a batch waits for what is away, a trial does not;
-    and before a suspect is acknowledged it is cleared."""
+    the letters of a batch are buried beside it; and before a suspect is settled it is cleared."""
 
     writer: Writer
-    letters: Patience
+    bury: Callable[[Sequence[DeadLetter]], Awaitable[None]]
     settle: Callable[[Sequence[str]], Awaitable[None]]
 
 
@@ -112,13 +133,16 @@ class Ingest:
         self._limits = limits
         # One for each thing that may fail by itself: a server that takes reads and refuses dead
         # letters has not recovered, and one that takes batches may refuse a suspect.
-        self._patience, letters, self._trying = (
+        self._patience, self._burying, self._trying = (
             Patience(clock, chance, observer) for _ in range(3)
         )
-        self._patiences = (self._patience, letters, self._trying)
         once = Once(self._trying)
-        self._patiently = Ways(Writer(sink, self._patience, clock, observer), letters, self._settle)
-        self._once = Ways(Writer(sink, once, clock, observer), once, self._clear)
+        self._patiently = Ways(
+            Writer(sink, self._patience, clock, observer), self._bury_later, self._settle
+        )
+        self._once = Ways(Writer(sink, once, clock, observer), self._bury_at_once, self._clear)
+        # Bounded by what may be in flight.
+        self._unburied: asyncio.Queue[Sequence[DeadLetter]] = asyncio.Queue()
         self._desk = Desk(
             source,
             in_flight=limits.in_flight,
@@ -129,6 +153,7 @@ class Ingest:
         self._intake = Intake(
             source=source,
             membership=membership,
+            trials=trials,
             desk=self._desk,
             patience=self._patience,
             clock=clock,
@@ -143,16 +168,21 @@ class Ingest:
         intake, desk = self._intake, self._desk
         try:
             async with asyncio.TaskGroup() as tasks:
-                workers = [tasks.create_task(self._work()) for _ in range(self._limits.writers)]
-                workers.append(tasks.create_task(self._try_suspects()))
-                sources = [tasks.create_task(intake.read()), tasks.create_task(intake.claim())]
-                keeping = tasks.create_task(intake.keep())
-                recalling = tasks.create_task(self._recall.run())
-                await asyncio.wait(sources)
+
+                def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+                    return tasks.create_task(self._to_its_end(work))
+
+                workers = [begin(self._work()) for _ in range(self._limits.writers)]
+                workers.append(begin(self._try_suspects()))
+                burying = begin(self._bury_all())
+                beside = [begin(intake.keep()), begin(self._recall.run())]
+                await asyncio.wait([begin(intake.read()), begin(intake.claim())])
                 await desk.drain()
                 await asyncio.wait(workers)
-                keeping.cancel()
-                recalling.cancel()
+                self._unburied.put_nowait([])
+                await asyncio.wait([burying])
+                for task in beside:
+                    task.cancel()
         finally:
             self._observer.observe(IngestStopped(abandoned=desk.in_flight))
 
@@ -161,19 +191,25 @@ class Ingest:
         self._stopping = True
         self._intake.stop()
         self._desk.stop()
-        for patience in self._patiences:
+        for patience in (self._patience, self._burying, self._trying):
             patience.stop()
 
-    async def _work(self) -> None:
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """What is away raises only while we are stopping: what is in hand stays pending then, for
+        the next life. Whoever waits for room, and gets none from us any more, has to know."""
         try:
-            while True:
-                async with self._desk.batch(self._limits.write_count) as entries:
-                    if not entries:
-                        return
-                    await self._turn(entries, self._patiently)
+            await work
         except (Unavailable, Refused):
-            # Raised only while we are stopping: what is in hand stays pending for the next life.
             assert self._stopping
+        finally:
+            await self._desk.wake()
+
+    async def _work(self) -> None:
+        while True:
+            async with self._desk.batch(self._limits.write_count) as entries:
+                if not entries:
+                    return
+                await self._turn(entries, self._patiently)
 
     async def _turn(self, entries: Sequence[Entry], ways: Ways) -> None:
         # 1. decode; what cannot be decoded is a dead letter at once
@@ -190,12 +226,25 @@ class Ingest:
         durable = [record.entry.id for record in (*written.inserted, *written.duplicate)]
         await ways.settle(durable)
         if letters:
-            await self._bury(letters, ways)
+            await ways.bury(letters)
 
-    async def _bury(self, letters: Sequence[DeadLetter], ways: Ways) -> None:
-        await ways.letters.persist("stream", lambda: self._dead_letters.send(letters))
+    async def _bury_later(self, letters: Sequence[DeadLetter]) -> None:
+        """Beside the batches: a server that takes no letters holds up no good record."""
+        self._unburied.put_nowait(letters)
+
+    async def _bury_all(self) -> None:
+        """Until an empty handful says that there will be no more."""
+        while letters := await self._unburied.get():
+            await self._bury(letters, self._burying)
+            await self._settle([letter.entry.id for letter in letters])
+
+    async def _bury_at_once(self, letters: Sequence[DeadLetter]) -> None:
+        await self._bury(letters, Once(self._trying))
+        await self._clear([letter.entry.id for letter in letters])
+
+    async def _bury(self, letters: Sequence[DeadLetter], patience: Patience) -> None:
+        await patience.persist("stream", lambda: self._dead_letters.send(letters))
         self._observer.observe(DeadLettersSent(Counter(x.cause.reason for x in letters)))
-        await ways.settle([letter.entry.id for letter in letters])
 
     async def _settle(self, entry_ids: Sequence[str]) -> None:
         await self._desk.settle(entry_ids, self._patience)
@@ -203,50 +252,81 @@ class Ingest:
     # -- suspects, one at a time --------------------------------------------------------------
 
     async def _try_suspects(self) -> None:
-        """Give each suspect its trial, in turns with the batches of everybody else."""
+        """Give each suspect its trial, in turns with the batches of everybody else.
+
+        Those with a mark come last: it may be them, and the others become rows meanwhile. And no
+        entry is tried first in life after life, to be blamed for whatever ends our lives."""
+        waiting: deque[Suspect] = deque()
         while not self._stopping:
-            failed: Unavailable | Refused | None = None
-            async with self._desk.alone():
-                until_s = self._clock.elapsed() + ALONE_S
-                while not failed and (suspect := self._desk.next_suspect()):
-                    try:
-                        await self._try(suspect)
-                    except (Unavailable, Refused) as error:
-                        failed = error
-                        self._desk.put_back(suspect)
-                    if self._clock.elapsed() >= until_s:
-                        break
+            came = await self._desk.suspects(wait=not waiting)
+            waiting = deque(sorted([*waiting, *await self._known(came)], key=_marks))
+            began_s = self._clock.elapsed()
+            failed = await self._try_some(waiting)
             if failed:
                 await self._trying.wait_out(failed)
-            elif self._desk.has_suspects:
-                await self._trying.pause(TOGETHER_S)
+            elif waiting:
+                # The others get as much time as they were kept waiting.
+                await self._trying.pause(max(TOGETHER_S, self._clock.elapsed() - began_s))
 
-    async def _try(self, suspect: Entry) -> None:
+    async def _known(self, entries: Sequence[Entry]) -> Sequence[Suspect]:
+        """What is known of them: how many trials of each have begun and not ended."""
+        ids = [entry.id for entry in entries]
+        marks = await self._patience.persist("stream", lambda: self._trials.marks(ids))
+        return [Suspect(entry, marks.get(entry.id, 0)) for entry in entries]
+
+    async def _try_some(self, waiting: deque[Suspect]) -> Unavailable | Refused | None:
+        """Try suspects for a while; what was at fault if it was something else. None is begun while
+        we are stopping, for a trial that is cut short looks like one that killed us."""
+        async with self._desk.alone(WITHIN_S) as alone:
+            until_s = self._clock.elapsed() + ALONE_S
+            while alone and waiting and not self._stopping and self._clock.elapsed() < until_s:
+                self._observer.observe(SuspectsCounted(len(waiting)))
+                try:
+                    await self._try(waiting[0])
+                except (Unavailable, Refused) as error:
+                    waiting.rotate(-1)
+                    return error
+                waiting.popleft()
+        self._observer.observe(SuspectsCounted(len(waiting)))
+        return None
+
+    async def _try(self, suspect: Suspect) -> None:
         """Try one entry by itself. Raises Unavailable or Refused where something else was at fault:
-        then this was no trial."""
-        begun = await self._patience.persist("stream", lambda: self._trials.marks(suspect.id))
+        then this was no trial. Nothing is waited for here, for all others wait for this."""
+        entry, begun = suspect
         if begun >= FATAL_TRIALS:
             cause = Rejected(Reason.KILLS_THE_PROCESS, CONDEMNED)
-            await self._bury([DeadLetter(suspect, cause)], self._once)
-            self._observer.observe(TrialEnded(suspect.id, "condemned"))
+            await self._bury_at_once([DeadLetter(entry, cause)])
+            self._observer.observe(TrialEnded(entry.id, "condemned"))
             return
-        await self._mark(suspect.id, begun + 1)
+        await self._trials.mark(entry.id, begun + 1)
         try:
-            await self._turn([suspect], self._once)
+            await self._turn([entry], self._once)
         except (Unavailable, Refused):
-            await self._mark(suspect.id, begun)
-            self._observer.observe(TrialEnded(suspect.id, "unavailable"))
+            await self._take_back(suspect)
+            self._observer.observe(TrialEnded(entry.id, "unavailable"))
             raise
-        self._observer.observe(TrialEnded(suspect.id, "passed"))
+        except asyncio.CancelledError:  # cut short, by somebody who could wait no longer
+            await self._take_back(suspect)
+            raise
+        self._observer.observe(TrialEnded(entry.id, "passed"))
+
+    async def _take_back(self, suspect: Suspect) -> None:
+        """This was no trial. A mark that cannot be taken back now stands for the next one, too: it
+        is set before that begins."""
+        entry, begun = suspect
+        with suppress(Unavailable, Refused, TimeoutError):
+            async with asyncio.timeout(TAKEN_BACK_WITHIN_S):
+                if begun:
+                    await self._trials.mark(entry.id, begun)
+                else:
+                    await self._trials.forget([entry.id])
 
     async def _clear(self, entry_ids: Sequence[str]) -> None:
         """Forget the marks first: of an entry that is settled nobody would ever do it."""
-        for entry_id in entry_ids:
-            await self._mark(entry_id, 0)
-        await self._settle(entry_ids)
-
-    async def _mark(self, entry_id: str, count: int) -> None:
-        await self._patience.persist("stream", lambda: self._trials.mark(entry_id, count))
+        if entry_ids:
+            await self._patience.persist("stream", lambda: self._trials.forget(entry_ids))
+            await self._settle(entry_ids)
 
     # -- decoding -----------------------------------------------------------------------------
 

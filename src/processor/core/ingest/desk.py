@@ -16,8 +16,11 @@ from attrs import frozen
 from processor.core.ingest.ledger import Ledger
 from processor.core.ingest.patience import Patience
 from processor.core.model import Entry
-from processor.core.notices import EntriesAcknowledged, InFlight, SuspectsCounted
+from processor.core.notices import EntriesAcknowledged, InFlight
 from processor.core.ports import Clock, Observer, StreamSource
+
+LOOK_S = 0.005
+"""How often whoever wants the desk for itself looks whether it has it: a batch takes longer."""
 
 
 @frozen
@@ -47,7 +50,7 @@ class Desk:
         self._observer = observer
         self._ledger = Ledger(in_flight)
         self._queue: deque[Entry] = deque()
-        self._suspects: deque[Entry] = deque()
+        self._suspects: list[Entry] = []
         self._changed = asyncio.Condition()
         self._at_work = 0
         self._alone = False
@@ -58,18 +61,14 @@ class Desk:
     def in_flight(self) -> int:
         return self._ledger.in_flight
 
-    @property
-    def has_suspects(self) -> bool:
-        return bool(self._suspects)
-
     # -- in ---------------------------------------------------------------------------------
 
     async def room(self) -> int:
-        """How many entries may be read now, 1 at least once we are stopping. Waits while too many
-        are in flight: what is not read stays in the stream, where it is safe, instead of in our
-        pending list."""
+        """How many entries may be read now; none once we are stopping. Waits while too many are in
+        flight: what is not read stays in the stream, where it is safe, instead of in our pending
+        list."""
         await self._wait(lambda: self._ledger.room > 0 or self._stopping)
-        return max(1, self._ledger.room)
+        return 0 if self._stopping else self._ledger.room
 
     async def lay(self, entries: Sequence[Entry]) -> Laid:
         """Take those that are new to us."""
@@ -78,19 +77,12 @@ class Desk:
             return Laid(0, ())
         trimmed = [entry.id for entry in fresh if entry.fields is None]
         self._ledger.settle(trimmed)
-        suspects = 0
         for entry in fresh:
-            if entry.fields is None:
-                continue
-            if entry.deliveries >= self._suspect_after:
-                self._suspects.append(entry)
-                suspects += 1
-            else:
-                self._queue.append(entry)
-        if suspects:
-            self._observer.observe(SuspectsCounted(len(self._suspects)))
+            if entry.fields is not None:
+                suspect = entry.deliveries >= self._suspect_after
+                (self._suspects if suspect else self._queue).append(entry)
         self._observer.observe(InFlight(self._ledger.in_flight))
-        await self._wake()
+        await self.wake()
         return Laid(len(fresh) - len(trimmed), trimmed)
 
     def working_since(self, before_s: float) -> Sequence[str]:
@@ -110,34 +102,32 @@ class Desk:
             yield entries
         finally:
             self._at_work -= 1
-            await self._wake()
+            await self.wake()
+
+    async def suspects(self, *, wait: bool) -> Sequence[Entry]:
+        """Those that came since they were asked for last. If `wait`, waits for some; none once we
+        are stopping."""
+        if wait:
+            await self._wait(lambda: self._suspects or self._stopping)
+        suspects, self._suspects = self._suspects, []
+        return suspects
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Until the context ends no batch is worked on. Waits for a suspect, and until those under
-        way are done; not once we are stopping."""
-        await self._wait(lambda: self._suspects or self._stopping)
+    async def alone(self, within_s: float) -> AsyncIterator[bool]:
+        """Until the context ends no batch is worked on. Waits for those under way, but no longer
+        than that: False if somebody is still at work, held up by whatever it may be."""
         self._alone = True
         try:
-            await self._wait(lambda: not self._at_work or self._stopping)
-            yield
+            yield await self._everybody_done(within_s)
         finally:
             self._alone = False
-            await self._wake()
+            await self.wake()
 
-    def next_suspect(self) -> Entry | None:
-        """Who is tried next; none while we are stopping, for a trial that is cut short looks like
-        one that killed us."""
-        if not self._suspects or self._stopping:
-            return None
-        suspect = self._suspects.popleft()
-        self._observer.observe(SuspectsCounted(len(self._suspects)))
-        return suspect
-
-    def put_back(self, suspect: Entry) -> None:
-        """It was not tried to the end: behind the others, to be tried again."""
-        self._suspects.append(suspect)
-        self._observer.observe(SuspectsCounted(len(self._suspects)))
+    async def _everybody_done(self, within_s: float) -> bool:
+        until_s = self._clock.elapsed() + within_s
+        while self._at_work and not self._stopping and self._clock.elapsed() < until_s:
+            await self._clock.sleep(LOOK_S)
+        return not self._at_work
 
     # -- out --------------------------------------------------------------------------------
 
@@ -159,7 +149,7 @@ class Desk:
             )
         )
         self._observer.observe(InFlight(self._ledger.in_flight))
-        await self._wake()
+        await self.wake()
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -170,12 +160,13 @@ class Desk:
     async def drain(self) -> None:
         """Nothing comes onto it any more: whoever finds it empty goes home."""
         self._drained = True
-        await self._wake()
+        await self.wake()
 
     async def _wait(self, until: Callable[[], object]) -> None:
         async with self._changed:
             await self._changed.wait_for(until)
 
-    async def _wake(self) -> None:
+    async def wake(self) -> None:
+        """Let everybody look again whether what they wait for has come."""
         async with self._changed:
             self._changed.notify_all()

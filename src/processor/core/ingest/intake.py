@@ -26,14 +26,14 @@ from processor.core.notices import (
     GroupOpened,
     ReadFailed,
 )
-from processor.core.ports import Chance, Clock, Membership, Observer, StreamSource
+from processor.core.ports import Chance, Clock, Membership, Observer, StreamSource, Trials
 
 FIRST_ID = "0"
 WHOLE_ROUND = "0-0"
 
 KEPT_EVERY = 3
-"""So often within the time after which an entry may be taken over it is said to be ours: two such
-words may be lost."""
+"""So often within the time after which an entry may be taken over it is said to be ours: the first
+time when a third to two thirds of it have passed."""
 
 REAPED_AFTER = 10
 """So many times that time a consumer that holds nothing must have been silent to be removed: the
@@ -50,6 +50,27 @@ class IntakeLimits:
     claim_interval_ms: int
 
 
+class Portion:
+    """How many entries are asked for at once: halved when an answer does not come in time, for on a
+    slow line it may be too long to come at all; doubled again when so many have come."""
+
+    DOUBLED_AFTER = 20
+
+    def __init__(self, most: int) -> None:
+        self.count = self._most = most
+        self._came = 0
+
+    def halve(self) -> None:
+        self.count = max(1, self.count // 2)
+        self._came = 0
+
+    def came(self) -> None:
+        self._came += 1
+        if self._came >= self.DOUBLED_AFTER:
+            self.count = min(self._most, 2 * self.count)
+            self._came = 0
+
+
 class Intake:
     """One consumer of the group, as far as the desk."""
 
@@ -58,6 +79,7 @@ class Intake:
         *,
         source: StreamSource,
         membership: Membership,
+        trials: Trials,
         desk: Desk,
         patience: Patience,
         clock: Clock,
@@ -67,12 +89,14 @@ class Intake:
     ) -> None:
         self._source = source
         self._membership = membership
+        self._trials = trials
         self._desk = desk
         self._patience = patience
         self._clock = clock
         self._chance = chance
         self._observer = observer
         self._limits = limits
+        self._portion = Portion(limits.read_count)
         self._opened = asyncio.Event()
         # Claiming and resuming see the same pending entries: what is lost is said once.
         self._pending = asyncio.Lock()
@@ -93,6 +117,8 @@ class Intake:
                     await self._read_on()
             except (Unavailable, Refused) as error:
                 self._observer.observe(ReadFailed(error.reason, error.sentence))
+                if error.reason == "timeout":
+                    self._portion.halve()
                 await self._patience.wait_out(error)
 
     async def _resume(self) -> None:
@@ -104,22 +130,27 @@ class Intake:
         after_id = FIRST_ID
         while not self._stopping:
             room = await self._room()
+            if not room:
+                return
             async with self._pending:
                 entries = await self._source.fetch_own(after_id, room)
                 if not entries:
                     return
                 resumed = await self._lay(entries)
+            self._portion.came()
             after_id = entries[-1].id
             if resumed:
                 self._observer.observe(EntriesResumed(resumed))
 
     async def _read_on(self) -> None:
         room = await self._room()
-        if self._stopping:
+        if not room:
             return
         fetched = await self._source.fetch_new(room, self._limits.read_wait_ms)
         self._patience.answered("stream")
         self._observer.observe(EntriesRead(len(fetched.entries)))
+        if fetched.entries:
+            self._portion.came()
         if gap := fetched.lost:
             self._observer.observe(
                 EntriesLost("trimmed-unread", gap.count, gap.first_id, gap.last_id)
@@ -145,6 +176,8 @@ class Intake:
         cursor = WHOLE_ROUND
         while not self._stopping:
             room = await self._room()
+            if not room:
+                return
             async with self._pending:
                 claimed = await self._source.claim(cursor, self._limits.claim_idle_ms, room)
                 # Those that lie here already have their content, though the stream has not.
@@ -177,7 +210,7 @@ class Intake:
                 await self._patience.wait_out(error)
 
     async def _room(self) -> int:
-        return min(self._limits.read_count, await self._desk.room())
+        return min(self._portion.count, await self._desk.room())
 
     async def _lay(self, entries: Sequence[Entry]) -> int:
         """Put those on the desk that are new to us; how many they were. Those without content have
@@ -185,6 +218,7 @@ class Intake:
         laid = await self._desk.lay(entries)
         if laid.trimmed:
             self._lost(laid.trimmed)
+            await self._patience.persist("stream", lambda: self._trials.forget(laid.trimmed))
             await self._desk.acknowledge(laid.trimmed, self._patience)
         return laid.count
 

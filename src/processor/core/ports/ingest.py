@@ -102,18 +102,22 @@ class Trials(Protocol):
     """How often an entry was tried by itself and the trial never ended: kept where it outlives us.
 
     Order   None.
-    Repeat  Marking the same number twice is marking it once.
-    Cancel  A cancelled `mark` is there or not.
+    Repeat  Marking the same number twice is marking it once; forgetting twice is forgetting.
+    Cancel  A cancelled call has had its effect, or none.
     Units   `count` trials.
     Raises  Unavailable; Refused.
     """
 
-    async def marks(self, entry_id: str) -> int:
-        """How many trials of the entry have begun and not ended, as far as marked; 0 if none."""
+    async def marks(self, entry_ids: Sequence[str]) -> Mapping[str, int]:
+        """How many trials of each have begun and not ended; without those that have no mark."""
         ...
 
     async def mark(self, entry_id: str, count: int) -> None:
-        """Remember that number; 0 forgets the entry. Remembered on return."""
+        """Remember that so many have, at least one. Remembered on return."""
+        ...
+
+    async def forget(self, entry_ids: Sequence[str]) -> None:
+        """Forget what was marked of these."""
         ...
 
 
