@@ -36,7 +36,8 @@ BEGIN
         RETURN;
     END IF;
     IF to_regclass('processor.closures') IS NOT NULL THEN
-        closed := 'id::text IN (SELECT stage_id::text FROM processor.closures)';
+        closed := 'EXISTS (SELECT FROM processor.closures AS closure'
+            ' WHERE closure.stage_id::text = stages.id::text)';
     END IF;
     IF to_regclass('public.stages') IS NOT NULL THEN
         -- A name that stages does not have means that of `missing`.

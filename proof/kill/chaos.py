@@ -27,13 +27,16 @@ SHUTDOWN_MS = 20_000  # the default; without an outage a stop takes a tenth of a
 CLAIM_IDLE_MS = 1_000
 SETTINGS = {
     "BATCH_BLOCK_MS": "200",
+    "IN_FLIGHT_CAP": "400",
     "CLAIM_THRESHOLD_MS": str(CLAIM_IDLE_MS),
     "CLAIM_INTERVAL_MS": "300",
     "POSTGRES_STATEMENT_TIMEOUT_MS": "3000",
     "SHUTDOWN_TIMEOUT_MS": str(SHUTDOWN_MS),
 }
 """So impatient that what takes a minute out there happens several times in a short run: others
-take over what a stopped process holds, and it then writes and acknowledges the same."""
+take over what a stopped process holds, and it then writes and acknowledges the same. In flight is
+so little because all of it may come under suspicion, and is then tried one by one: an entry is soon
+handed out for the fifth time where everybody is killed every two seconds."""
 
 BETWEEN_S = 0.2  # between two blows, about: two processes are at work while one starts
 STOPPED_S = 1.5, 3.0  # longer than CLAIM_IDLE_MS and an interval

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import redis
 from attrs import frozen
@@ -19,7 +20,7 @@ from proof.kill.producing import Producer
 from proof.ledger import Sum, judge, look, settled
 
 STREAM = "telemetry:kill"
-QUIET_WITHIN_S = 90.0  # after the last record; a second or two, unless something is stuck
+STILL_S = 60.0  # when nothing has moved for so long, nothing will
 
 
 @frozen
@@ -104,8 +105,13 @@ def run(
 
 
 def _wait_for_quiet(url: str) -> None:
-    """Until everything is read and acknowledged; in vain, and the sum will say what is not."""
-    deadline = time.monotonic() + QUIET_WITHIN_S
+    """Until everything is read and acknowledged; or until nothing moves any more, and then the sum
+    will say what is not. Suspects are tried one at a time, which takes its time."""
+    before, moved = None, time.monotonic()
     with redis.Redis.from_url(url, protocol=2) as client:
-        while not settled(client, STREAM) and time.monotonic() < deadline:
+        while not settled(client, STREAM) and time.monotonic() - moved < STILL_S:
             time.sleep(0.05)
+            now: Any = client.xpending(STREAM, "processor"), client.xinfo_groups(STREAM)
+            standing = now[0]["pending"], [group["last-delivered-id"] for group in now[1]]
+            if standing != before:
+                before, moved = standing, time.monotonic()

@@ -26,7 +26,7 @@ def own_database_as_out_there(request: pytest.FixtureRequest) -> Server:
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.timeout(400)  # a minute on two cores, three where others want them, too
+@pytest.mark.timeout(600)  # a minute on two cores, three where others want them, too
 def test_whoever_is_killed_the_sum_is_right(
     own_redis: Server, own_database_as_out_there: Server, rights: Any, tmp_path: Path
 ) -> None:

@@ -204,7 +204,7 @@ def test_without_a_name_all_that_are_dead_for_long_enough(
     time.sleep(1.1)
     stream.hand("alive", 2)
     with asking(stream, "alive"):
-        told = claim("--idle-ms", "1000", "--json")
+        told = claim("--idle-ms", "1000", "--json", CLAIM_THRESHOLD_MS="1000")
     assert told.returncode == 0, told.stderr
     answer = json.loads(told.stdout)
     assert answer["rows"] == 4
@@ -212,6 +212,12 @@ def test_without_a_name_all_that_are_dead_for_long_enough(
     assert {"one", "other"} < set(answer["removed"])
     assert stream.pending == {"alive": 2}
     assert rows(postgres_url) == 4
+
+
+def test_less_than_the_threshold_needs_a_name(claim: Command) -> None:
+    told = claim("--idle-ms", "59999")
+    assert told.returncode == 1
+    assert "CLAIM_THRESHOLD_MS (60000)" in told.stderr
 
 
 def test_a_dry_run_says_who_holds_what_and_takes_nothing(claim: Command, stream: Stream) -> None:

@@ -54,6 +54,7 @@ SAID = {
     "ERR unknown command 'XAUTOCLAIM', with args beginning with: 's'": ("unsupported", NEVER),
     "ERR syntax error": ("unsupported", NEVER),
     "ERR DB index is out of range": ("database-index", NEVER),
+    "ERR invalid DB index": ("database-index", NEVER),
 }
 
 
@@ -244,3 +245,15 @@ async def test_no_command_is_ever_sent_twice():
     await wire.aclose()
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "NOGROUP No such key 's' or consumer group 'g' script: 5f, on @user_script:1.",
+        "ERR Error running script (call to f_5f): @user_script:4: NOGROUP No such key 's'",
+        "ERR Error running script (call to f_5f): @user_script: 4: -NOGROUP No such key 's'",
+    ],
+)
+def test_what_a_script_met_is_what_it_says(said: str) -> None:
+    assert translate(driver.ResponseError(said)).reason == "group-missing"

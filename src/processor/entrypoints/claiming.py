@@ -63,7 +63,13 @@ async def claim(
 ) -> int:
     """Raises NotTaken; Unavailable and Refused where nothing was taken over yet."""
     settings = read(ClaimSettings, environ)
-    least_ms = settings.ingest.claim_idle_ms if idle_ms is None else idle_ms
+    threshold_ms = settings.ingest.claim_idle_ms
+    least_ms = threshold_ms if idle_ms is None else idle_ms
+    if named is None and least_ms < threshold_ms:
+        raise NotTaken(
+            f"--idle-ms below CLAIM_THRESHOLD_MS ({threshold_ms}) would take from the living, who "
+            "say only now and then that they are: it needs a CONSUMER's name"
+        )
     # Pids repeat from container to container, and host names may, too.
     name = f"claim-{host_name()}-{os.getpid()}-{secrets.token_hex(3)}"
     async with AsyncExitStack() as stack:

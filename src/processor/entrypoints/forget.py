@@ -108,6 +108,10 @@ def forget(*, yes: bool, dry_run: bool, as_json: bool, **span: Any) -> int:
         click.echo(f"left {len(undated)} of the device that do not say when: {see}")
     if not dry_run:
         click.echo("run it again in a minute: what was being written meanwhile is found then")
+    if told.stream:
+        click.echo(
+            "what of it was not stored yet is counted as lost (entries_lost_total): no fault"
+        )
     click.echo("out of reach:")
     for place in OUT_OF_REACH:
         click.echo(f"  {place}")

@@ -4,6 +4,7 @@ About once an hour, by every instance; of those that meet, one does it and the o
 could not be done is done the next time: nothing waits for it, and a disk fills slowly.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -24,6 +25,9 @@ EVERY_S = 3_600.0
 AGAIN_S = 300.0
 """After a failure: a lock that was held, or a server that was away, is free or back by then."""
 
+SAID_EVERY = 12
+"""Failures in a row, an hour of them: a disk that fills has to be said."""
+
 Drop = Callable[[], Awaitable[Dropped]]
 """Drops some chunks; raises Unavailable or Refused."""
 
@@ -41,6 +45,7 @@ class OldChunks:
         self._compress = compress
         self._metrics = metrics
         self._clock = clock
+        self._failures: Counter[Callable[[], Awaitable[None]]] = Counter()
         self._unprotected_said = False
         self._kept_said = 0
 
@@ -72,11 +77,14 @@ class OldChunks:
         try:
             await work()
         except Unavailable as error:
-            say("debug", "old_chunks_left", reason=error.reason, sentence=error.sentence)
+            self._failures[work] += 1
+            level = "debug" if self._failures[work] % SAID_EVERY else "warning"
+            say(level, "old_chunks_left", reason=error.reason, sentence=error.sentence)
             return False
         except Refused as error:
             say("warning", "old_chunks_left", reason=error.reason, sentence=error.sentence)
             return False
+        self._failures[work] = 0
         return True
 
     async def _drop_all(self) -> None:

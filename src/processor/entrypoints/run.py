@@ -40,10 +40,10 @@ FAIL_FAST_S = 30.0
 """As long as a server of a compose file takes to start, and no longer than people wait."""
 
 COLLECT_AFTER = (50_000, 20, 50)
-"""New objects before the collector looks for cycles by itself (see `watch.collect_cycles`). A read of
-1000 entries makes thousands of lists and dicts that live for milliseconds and form none; Python's
-default, 700, looks at all that is in flight again and again (measured once, noisily: a sixth of
-the client's CPU)."""
+"""New objects before the collector looks for cycles by itself (see `watch.collect_cycles`). A read
+of 1000 entries makes thousands of lists and dicts that live for milliseconds and form none, and
+Python's default, 700, looks at all that is in flight again and again (measured once, noisily: a
+sixth of the client's CPU)."""
 
 GOODBYE_S = 1.0
 """What a stop keeps of its time, a quarter of it at most, for what comes after the work: tasks that

@@ -135,6 +135,16 @@ def open_reading_pool(
     )
 
 
+LOST_AFTER = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+"""When the server gives up a client that has vanished without a word: after 25 s, in the units of
+these settings. On a local socket they have no meaning, and no effect."""
+
+
 def _pool(
     url: str,
     *,
@@ -151,6 +161,10 @@ def _pool(
         **settings,
         "statement_timeout": str(statement_timeout_ms),
         "lock_timeout": str(min(LOCK_TIMEOUT_MS, max(1, statement_timeout_ms // 2))),
+        # What a lost connection had begun keeps its keys locked, and each retry meets them: until
+        # TCP gives it up, by default after two hours. In the middle of a COPY only TCP can tell.
+        "idle_in_transaction_session_timeout": str(statement_timeout_ms),
+        **LOST_AFTER,
         "jit": "off",  # our statements are short; compiling them takes longer than running them
     }
     first = ""

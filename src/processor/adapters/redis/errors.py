@@ -6,6 +6,7 @@ pause: to go on would lose data, to stop for good would need a reason, and nothi
 server says is ever the fault of a record, so nothing of it becomes a dead letter.
 """
 
+import re
 import ssl
 from typing import NamedTuple
 
@@ -93,6 +94,10 @@ BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
 A class stands before those it inherits from."""
 
 
+IN_A_SCRIPT = re.compile(r"@user_script: ?\d+: ?-?([A-Z]+) ")
+"""Before Redis 7 an error inside a script stands within one of the script's."""
+
+
 def translate(error: Exception) -> Unavailable | Refused:
     """Total over every exception: `error` as the caller has to take it. Never Rejected."""
     verdict = _verdict(error)
@@ -109,6 +114,8 @@ def _verdict(error: Exception) -> _Verdict:
     if _is_certificate(error):
         return _Verdict("certificate", None, "check rediss:// and ssl_ca_certs in REDIS_URL")
     code = _code(error)
+    if code == "ERR" and (within := IN_A_SCRIPT.search(str(error))):
+        code = within[1]
     if code in BY_CODE:
         return BY_CODE[code]
     said = str(error).lower()

@@ -51,7 +51,7 @@ class StreamStanding:
 
     @property
     def removed(self) -> int | None:
-        """How many entries were trimmed (or deleted, which nobody does) since the stream began."""
+        """How many entries were trimmed, or deleted (by `processor forget`), since it began."""
         return None if self.added is None else self.added - self.length
 
     def has_passed(self, entry_id: str) -> bool:

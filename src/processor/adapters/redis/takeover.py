@@ -150,8 +150,8 @@ class RedisTakeover:
         return [Entry(each, entries[each].fields, times[each]) for each in ids if each in entries]
 
     async def _gone(self, ids: Sequence[str]) -> Sequence[str]:
-        """Those that the server forgot because their content was trimmed. The others somebody has
-        acknowledged, or is at work on again."""
+        """Those whose content was trimmed: the server has forgotten them, or, before Redis 7, left
+        them pending with us. The others somebody has acknowledged, or is at work on again."""
         looks: list[tuple[str | int, ...]] = []
         for each in ids:
             looks.append(("XRANGE", self._stream, each, each))
@@ -160,7 +160,7 @@ class RedisTakeover:
         return [
             each
             for each, there, pending in zip(ids, answers[::2], answers[1::2], strict=True)
-            if not there and not pending
+            if not there and all(held[1].decode() == self._consumer for held in pending)
         ]
 
     def _look(self) -> None:
