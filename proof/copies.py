@@ -1,8 +1,9 @@
 """Copies of the tree, in which code is broken on purpose while the tree itself stays as it is.
 
-The package is installed as editable: a path to the tree's own `src`. What PYTHONPATH names comes
-before it, also for the processes that a test starts, so that a copy's code is what a copy's tests
-judge; the short form in tests/unit/test_museum.py proves it by a copy that does not compile.
+The package is installed as editable: the environment names the tree's own `src`. So each copy has
+an environment of its own, a thin one, that names the copy's `src` and behind it the libraries of
+the tree's. Then the copy's code runs whoever starts it: the tests start services with none of our
+environment variables. The short form in tests/unit/test_museum.py proves it.
 
 A file that is broken and mended within a second, at the same length, is one that Python's own
 bytecode cache takes for unchanged. So bytecode in a copy goes by the source's hash.
@@ -12,8 +13,9 @@ import compileall
 import os
 import shutil
 import subprocess
-import sys
+import sysconfig
 import tempfile
+import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,7 @@ def copy_of_tree() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="processor-copy-") as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
+        _make_environment(copy)
         compileall.compile_dir(
             copy / "src", quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH
         )
@@ -49,9 +52,18 @@ def broken(file: Path, text: str) -> Iterator[None]:
         file.write_text(whole, encoding="utf-8")
 
 
-def environment(copy: Path) -> dict[str, str]:
-    """That of a process whose `processor` is the copy's."""
-    return os.environ | {"PYTHONPATH": f"{copy / 'src'}{os.pathsep}{copy}"}
+def python_of(copy: Path) -> Path:
+    """The interpreter whose `processor` is the copy's."""
+    return copy.parent / "environment" / "bin" / "python"
+
+
+def _make_environment(copy: Path) -> None:
+    folder = python_of(copy).parents[1]
+    venv.create(folder, symlinks=True)
+    libraries = sysconfig.get_path("purelib")
+    own = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
+    # What a .pth file names is not asked for .pth files itself: the tree's own is left out.
+    (own / "copy.pth").write_text(f"{copy / 'src'}\n{libraries}\n")
 
 
 def run_in(
@@ -60,9 +72,9 @@ def run_in(
     """Run Python there: its exit status (None: not in time) and the end of what it said. What it
     started ends with it."""
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        [str(python_of(copy)), *arguments],
         cwd=copy,
-        env=environment(copy) | dict(extra),
+        env={**os.environ, **extra},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -63,6 +63,10 @@ class Service:
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
+    def told(self) -> str:
+        """All that it has written, in all its lives."""
+        return self._log.read_text()
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; 0 while nobody listens."""
         try:

@@ -131,6 +131,26 @@ async def test_a_frozen_server_is_given_up_in_time(own_postgres):
         assert outcomes in ([INSERTED, INSERTED], [DUPLICATE, INSERTED])
 
 
+@pytest.mark.parametrize("stored_before", [0, 1])
+@pytest.mark.parametrize("copy_from", [ARRAYS, COPY])
+async def test_a_note_that_fails_takes_its_rows_with_it(postgres_url, copy_from, stored_before):
+    """Straight, and with care: where a row was stored before."""
+    await migrations.apply(postgres_url)
+    async with pool_of(postgres_url) as pool:
+        sink = sink_of(pool, copy_from)
+        await sink.store([fix("a", seconds) for seconds in range(stored_before)])
+        await execute(
+            postgres_url,
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE 'no notes today'; END $$",
+            "CREATE TRIGGER fails BEFORE INSERT ON processor.track_changes"
+            " FOR EACH ROW EXECUTE FUNCTION fails()",
+        )
+        with pytest.raises(Refused, match="no notes today"):
+            await sink.store([fix("a", 0), fix("a", 1)])
+        assert await stored(pool) == stored_before
+
+
 @pytest.mark.parametrize("copy_from", [ARRAYS, COPY])
 async def test_a_statement_timeout_is_too_much(postgres_url, copy_from):
     await migrations.apply(postgres_url)

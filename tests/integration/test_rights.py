@@ -313,8 +313,8 @@ async def as_adapters(url: str) -> None:
     assert await backlog.busy_streams(3600) == [f"{STREAM}-other"]
     trials = RedisTrials(ours, stream=STREAM)
     await trials.mark("1-1", 1)
-    assert await trials.marks("1-1") == 1
-    await trials.mark("1-1", 0)
+    assert await trials.marks(["1-1"]) == {"1-1": 1}
+    await trials.forget(["1-1"])
     source = RedisStreamSource(url, stream=STREAM, group="processor", consumer="a", wait_ms=100)
     entries = (await source.fetch_new(10, 0)).entries
     entry_ids = [entry.id for entry in entries]

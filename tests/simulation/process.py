@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dependency_injector import providers
 
-from processor.adapters.faulty import faulty
+from processor.adapters.faulty import Fault, faulty
 from processor.core.decode import Decoder
 from processor.core.errors import Refused, Rejected, Unavailable
 from processor.core.ingest.consumer import Ingest
@@ -39,6 +39,8 @@ class Process:
         self.inserted: Counter[str] = Counter()
         self.said: list[Notice] = []
         self.lost = 0
+        self.connected = True
+        """False: the line is dead, and whoever reads from it next is told so."""
         self.trying: str | None = None
         self._running = asyncio.Event()
         self._running.set()
@@ -120,8 +122,10 @@ class Process:
                 assert len(self.states) <= self.devices
             case EntriesLost(_, count):
                 self.lost += count
-            case TrialEnded(_, result):
+            case TrialEnded(entry_id, result):
                 self.world.happened[f"trial {result}"] += 1
+                if result == "unavailable":
+                    self.world.interrupted.add(entry_id)
             case _:
                 pass
 
@@ -137,8 +141,14 @@ class Process:
             part, plan = world.judge.dead_letters(part), world.room_fault
         else:
             part = world.judge.source(part) if name == "source" else part
-            plan = world.stream_fault
+            plan = self._read_fault
         return _Held(self, faulty(part, plan, world.clock))
+
+    def _read_fault(self, call: str) -> Fault:
+        if not self.connected and call.startswith("fetch"):
+            self.connected = True
+            return Fault(before=Unavailable("stream", "connection", "reset by peer"))
+        return self.world.stream_fault(call)
 
     async def its_turn(self) -> None:
         """Waits while the process is stopped. The dead have no turn any more."""

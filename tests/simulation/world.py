@@ -42,7 +42,8 @@ class Luck:
 
 class World:
     """`written` is what the producer knows, `endangered` those entries that the stream has lost:
-    whoever had not read them cannot store them. `happened` counts what went wrong, by its name."""
+    whoever had not read them cannot store them; `interrupted` those with a trial that was none.
+    `happened` counts what went wrong, by its name."""
 
     def __init__(self, seed: int, loop: VirtualLoop) -> None:
         self.random = random = Random(seed)
@@ -55,6 +56,7 @@ class World:
         self.happened: Counter[str] = Counter()
         self.written: dict[str, Written] = {}
         self.endangered: set[str] = set()
+        self.interrupted: set[str] = set()
         self.deadly_trials: Counter[str] = Counter()
         self.processes: dict[str, Process] = {}
         self.ended: list[Process] = []
@@ -201,10 +203,9 @@ class World:
         if self._kept is not None and GROUP in self.stream.groups:
             self.stream.groups[GROUP] = self._kept
             self.stream.wake()
-        # Whoever was connected to the old one is cut off, in the middle of a read that waits.
-        self.away.add("stream")
-        await self.clock.sleep(self.random.uniform(3, 10))
-        self.away.discard("stream")
+        for process in self.processes.values():
+            process.connected = False
+        await _without("stream", 10)(self)
 
     async def step_the_clock(self) -> None:
         self.clock.step(self.random.choice([-5_000, 5_000]))

@@ -315,6 +315,7 @@ def test_a_suspect_is_tried_alone_and_batches_get_their_turns_between() -> None:
         running = asyncio.create_task(scene.ingest.run())
         for n in range(15, 60):
             scene.add(GOOD % n)
+            scene.write_s = 0.1 + 0.07 * (n % 5)  # writes of all lengths, so that none keep step
             await scene.clock.sleep(0.02)
         await scene.clock.sleep(20)
         assert scene.stream.settled("processor")

@@ -8,7 +8,13 @@ import pytest
 
 from processor.adapters.memory.virtual_time import VirtualClock, VirtualLoop
 from processor.core.errors import Refused, TooMuch, Unavailable
-from processor.core.ingest.patience import LONG_PAUSE_S, LONGEST_PAUSE_S, SLICE_S, Patience
+from processor.core.ingest.patience import (
+    LONG_PAUSE_S,
+    LONGEST_PAUSE_S,
+    SLICE_S,
+    Once,
+    Patience,
+)
 from processor.core.notices import DependencyAnswered, DependencyRefused, Notice, RetryScheduled
 
 
@@ -139,3 +145,18 @@ def test_an_answer_is_said_after_a_failure_and_the_first_time() -> None:
 
     scene.run(thrice)
     assert scene.notices.seen == [DependencyAnswered("database")]
+
+
+def test_whoever_has_no_patience_is_told_at_once_and_tells_of_an_answer() -> None:
+    scene = Scene()
+    once = Once(scene.patience)
+
+    async def play() -> None:
+        with pytest.raises(Unavailable):
+            await once.persist("database", scene.failing(away()))
+        assert scene.notices.seen == []
+        assert await once.persist("database", scene.failing()) == "answer"
+
+    scene.run(play)
+    assert scene.notices.seen == [DependencyAnswered("database")]
+    assert scene.loop.time() == 0

@@ -6,7 +6,7 @@ import struct
 import asyncpg
 import pytest
 
-from processor.adapters.postgres.errors import FAILURES, REASONS, translate
+from processor.adapters.postgres.errors import BY_SQLSTATE, FAILURES, REASONS, Guilty, translate
 from processor.core.errors import Reason, Refused, Rejected, TooMuch, Unavailable
 
 Pause = Unavailable.Pause
@@ -78,6 +78,7 @@ def test_too_much_at_once(sqlstate):
         "23514",
         "23505",
         "21000",
+        "44000",
         "54000",
         "54001",
     ],
@@ -133,13 +134,49 @@ def test_a_schema_that_changed_under_a_prepared_statement_is_tried_again():
     assert answer.pause is Pause.NONE
 
 
-def test_the_most_exact_row_of_the_table_counts():
-    assert [of(sqlstate).reason for sqlstate in ("57P01", "57000", "25006", "25000")] == [
-        "shutdown",
-        "intervention",
-        "read-only",
-        "session",
-    ]
+# Every row of the table that finds no record guilty, by a SQLSTATE for which no other row is as
+# exact: the reason, and the pause of what passes.
+ROWS = {
+    "08000": ("connection", Pause.SHORT),
+    "57P01": ("shutdown", Pause.SHORT),
+    "57000": ("intervention", Pause.SHORT),
+    "25000": ("session", Pause.SHORT),
+    "25006": ("read-only", None),
+    "25P04": ("statement-timeout", Pause.SHORT),
+    "40000": ("race", Pause.NONE),
+    "40001": ("serialization", Pause.NONE),
+    "40P01": ("deadlock", Pause.NONE),
+    "40003": ("connection", Pause.SHORT),
+    "55000": ("object-in-use", Pause.SHORT),
+    "55P03": ("lock-timeout", Pause.NONE),
+    "53000": ("resources", Pause.LONG),
+    "53400": ("decompression-limit", Pause.SHORT),
+    "58000": ("storage", Pause.LONG),
+    "57014": ("statement-timeout", Pause.SHORT),
+    "0A000": ("unsupported", None),
+    "26000": ("prepared-statements", None),
+    "28000": ("credentials", None),
+    "3D000": ("credentials", None),
+    "3F000": ("schema", None),
+    "42000": ("schema", None),
+    "42501": ("privileges", None),
+    "42P05": ("prepared-statements", None),
+    "XX000": ("internal", Pause.NONE),
+    "XX001": ("corrupt", None),
+    "XX002": ("corrupt", None),
+}
+
+
+@pytest.mark.parametrize("sqlstate", ROWS)
+def test_a_row_of_the_table(sqlstate):
+    verdict = of(sqlstate)
+    assert (verdict.reason, getattr(verdict, "pause", None)) == ROWS[sqlstate]
+
+
+def test_no_row_is_left_out():
+    innocent = [key for key, answer in BY_SQLSTATE.items() if not isinstance(answer, Guilty)]
+    assert len(ROWS) == len(innocent)
+    assert all(any(sqlstate.startswith(key) for sqlstate in ROWS) for key in innocent)
 
 
 def test_an_error_without_words_is_translated_too():

@@ -35,6 +35,8 @@ SAID = {
     "UNBLOCKED the stream key no longer exists": ("group-missing", SHORT),
     "ERR no such key": ("group-missing", SHORT),
     "MISCONF Redis is configured to save RDB snapshots, but it cannot": ("not-persisting", LONG),
+    "ERR Error running script (call to f_6b1bf486c81ceb7e): @user_script:2: @user_script: 2: "
+    "-OOM command not allowed when used memory > 'maxmemory'.": ("full", LONG),
     "ERR max number of clients reached": ("too-many-clients", LONG),
     "EXECABORT Transaction discarded because of previous errors.": ("server-error", LONG),
     "NOSCRIPT No matching script. Please use EVAL.": ("server-error", LONG),

@@ -43,7 +43,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         if len(self._ready) > 1:
-            ready = list(self._ready)
+            # A TaskGroup cancels its tasks in the order of a set, which is one of addresses.
+            ready = sorted(self._ready, key=_age)
             self._random.shuffle(ready)
             self._ready.clear()
             self._ready.extend(ready)
@@ -52,6 +53,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 raise AssertionError("everybody waits for ever: nothing is ready or scheduled")
             self._now = max(self._now, self._scheduled[0].when())
         super()._run_once()  # type: ignore[misc]
+
+
+def _age(handle: asyncio.Handle) -> int:
+    """Of the task that a handle goes on with, by the number that asyncio gives each; 0 for none."""
+    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]  # noqa: SLF001
+    if not isinstance(task, asyncio.Task):
+        return 0
+    return int(task.get_name().rpartition("-")[2])
 
 
 class VirtualClock:

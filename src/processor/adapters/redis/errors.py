@@ -114,7 +114,7 @@ def _verdict(error: Exception) -> _Verdict:
     if _is_certificate(error):
         return _Verdict("certificate", None, "check rediss:// and ssl_ca_certs in REDIS_URL")
     code = _code(error)
-    if code == "ERR" and (within := IN_A_SCRIPT.search(str(error))):
+    if code and code not in BY_CODE and (within := IN_A_SCRIPT.search(str(error))):
         code = within[1]
     if code in BY_CODE:
         return BY_CODE[code]

@@ -234,9 +234,15 @@ class Ingest:
 
     async def _bury_all(self) -> None:
         """Until an empty handful says that there will be no more."""
-        while letters := await self._unburied.get():
+        while await self._bury_next():
+            pass  # and holds none of them while it waits
+
+    async def _bury_next(self) -> bool:
+        letters = await self._unburied.get()
+        if letters:
             await self._bury(letters, self._burying)
             await self._settle([letter.entry.id for letter in letters])
+        return bool(letters)
 
     async def _bury_at_once(self, letters: Sequence[DeadLetter]) -> None:
         await self._bury(letters, Once(self._trying))
@@ -299,8 +305,8 @@ class Ingest:
             await self._bury_at_once([DeadLetter(entry, cause)])
             self._observer.observe(TrialEnded(entry.id, "condemned"))
             return
-        await self._trials.mark(entry.id, begun + 1)
         try:
+            await self._trials.mark(entry.id, begun + 1)
             await self._turn([entry], self._once)
         except (Unavailable, Refused):
             await self._take_back(suspect)
