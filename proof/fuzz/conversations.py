@@ -261,10 +261,9 @@ def _understood(said: dict[str, Any]) -> bool:
     return (
         isinstance(said.get("attributes", False), bool)
         and said.get("frames", "single") in ("single", "batch")
-        and isinstance(history, int | float)
+        and isinstance(history, int)  # `5.0` and `true` are not integers
         and not isinstance(history, bool)
         and 0 <= history <= 200
-        and history == int(history)
         and isinstance(include, list)
         and all(each in ("crossings", "results", "course") for each in include)
     )
