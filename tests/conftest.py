@@ -556,6 +556,9 @@ def pytest_terminal_summary(
         terminalreporter.write_line(
             "TEST_DIRECTUS_URL is not used: tests have to own their Directus"
         )
+    if simulated := _simulated(terminalreporter):
+        seeds, faults = (sum(each) for each in zip(*simulated, strict=True))
+        terminalreporter.write_line(f"simulated: {seeds} seeds, {faults} faults")
     reasons = _skipped(terminalreporter)
     terminalreporter.write_line(f"{reasons.total()} skipped")
     for reason, count in reasons.most_common():
@@ -571,6 +574,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         reporter.write_line("")
         reporter.write_line("on CI nothing may be skipped: failed", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _simulated(reporter: pytest.TerminalReporter) -> list[tuple[int, int]]:
+    """Seeds and faults of each part of tests/simulation/test_ingest.py."""
+    return [
+        (told["seeds"], told["faults"])
+        for report in reporter.stats.get("passed", [])
+        if "seeds" in (told := dict(report.user_properties))
+    ]
 
 
 def _skipped(reporter: pytest.TerminalReporter) -> Counter[str]:

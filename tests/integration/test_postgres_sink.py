@@ -196,6 +196,17 @@ async def test_one_fix_beyond_the_decompression_limit_is_written_without_the_lim
         assert await pool.fetchval("SELECT count(*) FROM processor.track_changes") == 1
 
 
+async def test_the_server_gives_up_a_client_that_vanished(postgres_url):
+    """Keepalives cannot be lost on one machine; that they are asked for can be seen."""
+    async with pool_of(postgres_url) as pool:
+        said = {
+            name: await pool.fetchval(f"SHOW {name}")
+            for name in ("tcp_keepalives_idle", "tcp_user_timeout")
+        }
+        assert said == {"tcp_keepalives_idle": "10", "tcp_user_timeout": "25000"}
+        assert await pool.fetchval("SHOW idle_in_transaction_session_timeout") == "15s"
+
+
 async def test_a_locked_table_is_tried_again_at_once(postgres_url):
     await migrations.apply(postgres_url)
     locker = await asyncpg.connect(postgres_url)

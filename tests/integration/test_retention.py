@@ -206,6 +206,7 @@ async def test_where_racing_keeps_closures_each_stage_has_to_be_closed(rally_url
     )
     close = "INSERT INTO processor.closures VALUES ($1, now(), 'us')"
     sql.fetch(rally_url, close, stages[0])
+    sql.fetch(rally_url, close, None)  # a row that names no stage closes none
     assert await drop(rally_url) == Dropped(2, 2, events=True)
     assert days_left(rally_url) == [44, 48], "with the day beyond its end"
     sql.fetch(rally_url, close, stages[1])

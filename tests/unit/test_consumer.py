@@ -29,7 +29,7 @@ from processor.core.notices import (
     SuspectsCounted,
     TrialEnded,
 )
-from processor.core.ports import Fetched, Outcome
+from processor.core.ports import Claimed, Fetched, Outcome
 from tests.wiring import ingest_on_memory
 
 EPOCH_MS = 1_780_000_000_000
@@ -556,14 +556,19 @@ class SlowLine:
         return getattr(self._source, name)
 
     async def fetch_new(self, count: int, wait_ms: int) -> Fetched:
-        return self.in_time(count, await self._source.fetch_new(count, wait_ms))
+        self.asked.append(count)
+        return self.in_time(await self._source.fetch_new(count, wait_ms))
 
     async def fetch_own(self, after_id: str, count: int) -> Sequence[Entry]:
-        entries = await self._source.fetch_own(after_id, count)
-        return self.in_time(count, Fetched(entries)).entries
-
-    def in_time(self, count: int, fetched: Fetched) -> Fetched:
         self.asked.append(count)
+        return self.in_time(Fetched(await self._source.fetch_own(after_id, count))).entries
+
+    async def claim(self, cursor: str, min_idle_ms: int, count: int) -> Claimed:
+        claimed = await self._source.claim(cursor, min_idle_ms, count)
+        self.in_time(Fetched(claimed.entries))
+        return claimed
+
+    def in_time(self, fetched: Fetched) -> Fetched:
         if len(fetched.entries) > self.most:
             raise Unavailable("stream", "timeout", "Redis: no answer in time")
         return fetched
@@ -589,5 +594,21 @@ def test_on_a_slow_line_less_is_asked_for_at_once_until_it_is_faster_again() -> 
         assert line.asked[-1] == 10
         ingest.stop()
         await running
+
+    played(play)
+
+
+def test_on_a_slow_line_less_is_taken_over_at_once_too() -> None:
+    async def play(scene: Scene) -> None:
+        for n in range(30):
+            scene.add(GOOD % n)
+        await scene.handed_out(times=1, to="dead")
+        await scene.clock.sleep(61)
+        line = SlowLine(MemoryStreamSource(scene.stream, group="processor", consumer="a"), most=3)
+        running = asyncio.create_task(scene.instance(source=line).run())
+        await scene.clock.sleep(120)
+        assert len(scene.table.rows) == 30
+        assert line.asked[:3] == [10, 10, 5], "nothing of its own, nothing new, then what it took"
+        running.cancel()
 
     played(play)

@@ -12,7 +12,7 @@ from processor.adapters.logs import configure
 from processor.adapters.metrics.ingest import Metrics
 from processor.adapters.postgres.retention import Dropped
 from processor.core.errors import Refused, Unavailable
-from processor.entrypoints.retention import AGAIN_S, EVERY_S, FIRST_AFTER_S, OldChunks
+from processor.entrypoints.retention import AGAIN_S, EVERY_S, FIRST_AFTER_S, SAID_EVERY, OldChunks
 
 AWAY = Unavailable("database", "connection", "away")
 MAY_NOT = Refused("database", "privileges", "may not")
@@ -168,6 +168,14 @@ async def test_what_fails_is_tried_again_soon_and_hinders_nothing(
     await tending.round()
     assert tending.clock.slept == [FIRST_AFTER_S, AGAIN_S, AGAIN_S, EVERY_S]
     assert (tending.counted("dropped"), tending.counted("compressed")) == (20, 2)
+
+
+async def test_what_fails_for_an_hour_is_said_though_a_server_is_only_away(begin: Begin) -> None:
+    tending = await begin()
+    for turn in range(2 * SAID_EVERY):
+        tending.table.drops = [AWAY]
+        said = await tending.round()
+        assert [what for what, _ in said] == ["old_chunks_left"] * (turn % SAID_EVERY == 11)
 
 
 async def test_that_no_event_protects_anything_is_said_once(begin: Begin) -> None:

@@ -22,7 +22,7 @@ from attrs import frozen
 from processor.core.errors import Reason, Refused, Rejected, Unavailable
 from processor.core.ingest.desk import Desk
 from processor.core.ingest.intake import Intake, IntakeLimits
-from processor.core.ingest.patience import Once, Patience
+from processor.core.ingest.patience import Once, Patience, Persists
 from processor.core.ingest.recall import Recall
 from processor.core.ingest.state import DeviceStates
 from processor.core.ingest.writer import Writer
@@ -65,8 +65,8 @@ WITHIN_S = 5.0
 """How long a suspect waits for the batches under way. One that is held up for longer, by a record
 that the database does not get done with, is not waited for: the others go on."""
 
-TAKEN_BACK_WITHIN_S = 0.5
-"""Who cuts a trial short waits a second for it to end (run.py)."""
+TAKEN_BACK_WITHIN_S = 0.2
+"""Who cuts a trial short waits a quarter of a second for it to end (GOODBYE_S in run.py)."""
 
 CONDEMNED = (
     f"tried by itself {FATAL_TRIALS} times, and each time the process died before the trial ended"
@@ -136,7 +136,7 @@ class Ingest:
         self._patience, self._burying, self._trying = (
             Patience(clock, chance, observer) for _ in range(3)
         )
-        once = Once(self._trying)
+        self._at_once = once = Once(self._trying)
         self._patiently = Ways(
             Writer(sink, self._patience, clock, observer), self._bury_later, self._settle
         )
@@ -245,10 +245,10 @@ class Ingest:
         return bool(letters)
 
     async def _bury_at_once(self, letters: Sequence[DeadLetter]) -> None:
-        await self._bury(letters, Once(self._trying))
+        await self._bury(letters, self._at_once)
         await self._clear([letter.entry.id for letter in letters])
 
-    async def _bury(self, letters: Sequence[DeadLetter], patience: Patience) -> None:
+    async def _bury(self, letters: Sequence[DeadLetter], patience: Persists) -> None:
         await patience.persist("stream", lambda: self._dead_letters.send(letters))
         self._observer.observe(DeadLettersSent(Counter(x.cause.reason for x in letters)))
 

@@ -116,9 +116,7 @@ class Intake:
                 while not self._stopping and not self._reply_lost:
                     await self._read_on()
             except (Unavailable, Refused) as error:
-                self._observer.observe(ReadFailed(error.reason, error.sentence))
-                if error.reason == "timeout":
-                    self._portion.halve()
+                self._failed(error)
                 await self._patience.wait_out(error)
 
     async def _resume(self) -> None:
@@ -167,7 +165,7 @@ class Intake:
                 await self._reap()
             except (Unavailable, Refused) as error:
                 self._reply_lost = True  # what was claimed lies in our pending list now, unseen
-                self._observer.observe(ReadFailed(error.reason, error.sentence))
+                self._failed(error)
             # Jitter of a fifth: instances that were started together do not claim together.
             jitter = 0.9 + 0.2 * self._chance.fraction()
             await self._patience.pause(self._limits.claim_interval_ms / 1000 * jitter)
@@ -208,6 +206,11 @@ class Intake:
                 self._observer.observe(EntriesKept(await self._membership.keep(entry_ids)))
             except (Unavailable, Refused) as error:
                 await self._patience.wait_out(error)
+
+    def _failed(self, error: Unavailable | Refused) -> None:
+        self._observer.observe(ReadFailed(error.reason, error.sentence))
+        if error.reason == "timeout":
+            self._portion.halve()
 
     async def _room(self) -> int:
         return min(self._portion.count, await self._desk.room())

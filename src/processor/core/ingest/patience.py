@@ -5,7 +5,7 @@ call is tried until it succeeds or until we are asked to stop.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from processor.core.errors import Dependency, Refused, TooMuch, Unavailable
 from processor.core.notices import DependencyAnswered, DependencyRefused, RetryScheduled
@@ -27,6 +27,18 @@ SLICE_S = 0.25
 """How long a stop may go unnoticed during a pause."""
 
 T = TypeVar("T")
+
+
+class Persists(Protocol):
+    """Whoever makes a call, and decides what becomes of it when it fails."""
+
+    async def persist(
+        self,
+        dependency: Dependency,
+        call: Callable[[], Awaitable[T]],
+        *,
+        divisible: bool = False,
+    ) -> T: ...
 
 
 class Patience:
@@ -99,7 +111,7 @@ class Patience:
         return longest * (0.5 + 0.5 * self._chance.fraction())
 
 
-class Once(Patience):
+class Once:
     """No patience: whatever fails passes at once, and `patience` waits it out elsewhere."""
 
     def __init__(self, patience: Patience) -> None:

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from processor.core.errors import Rejected, TooMuch
 from processor.core.ingest.batch import arrange, conflict, repeat_outcome
-from processor.core.ingest.patience import Patience
+from processor.core.ingest.patience import Persists
 from processor.core.model import Record
 from processor.core.notices import BatchWritten
 from processor.core.ports import Clock, DeadLetter, Observer, Outcome, PositionSink
@@ -32,7 +32,7 @@ class Writer:
     """Between the loop and the sink."""
 
     def __init__(
-        self, sink: PositionSink, patience: Patience, clock: Clock, observer: Observer
+        self, sink: PositionSink, patience: Persists, clock: Clock, observer: Observer
     ) -> None:
         self._sink = sink
         self._patience = patience
