@@ -112,14 +112,20 @@ class PostgresServer:
         ]
 
     async def counts(self):
-        """Rows and notes at one instant."""
-        return tuple(
-            await self._pool.fetchrow(
-                "SELECT (SELECT count(*) FROM positions),"
-                " (SELECT count(*) FROM processor.track_changes WHERE id > $1)",
-                self._noted,
+        """Rows and notes at one instant: taken before the question is planned, for a plan knows
+        only the chunks that were there when it was made, and the first fix of a day makes one."""
+        async with (
+            self._pool.acquire() as session,
+            session.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await session.fetchval("SELECT count(*) FROM processor.track_changes")
+            return tuple(
+                await session.fetchrow(
+                    "SELECT (SELECT count(*) FROM positions),"
+                    " (SELECT count(*) FROM processor.track_changes WHERE id > $1)",
+                    self._noted,
+                )
             )
-        )
 
 
 async def execute(url, *statements):
