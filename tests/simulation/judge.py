@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from processor.adapters.memory.stream import key_of
 from processor.core.model import PANIC, Position
 from processor.core.ports import DeadLetter, Outcome
 from tests.simulation.traffic import AHEAD_H, DEVICES
+from tests.wiring import GROUP
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -20,17 +22,19 @@ FATAL_TRIALS = 3
 
 
 class Judge:
-    """`dead` are the entries that were ever confirmed as dead letters, and why."""
+    """`dead` are the entries that were ever confirmed as dead letters, and why; `taken` those that
+    one process settled while another held them: its trial of them may be marked after that."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.dead: dict[str, str] = {}
+        self.taken: set[str] = set()
         self.acknowledged = 0
 
     # -- safety: acked is a subset of durable, no fix twice, only bad records dead ---------------
 
-    def source(self, source: Any) -> Any:
-        return _Watched(source, acknowledge=self._acknowledging)
+    def source(self, source: Any, process: "Process") -> Any:
+        return _Watched(source, acknowledge=lambda ids: self._acknowledging(ids, process))
 
     def sink(self, sink: Any, process: "Process") -> Any:
         return _Watched(sink, store=lambda positions: self._storing(positions, process))
@@ -61,8 +65,12 @@ class Judge:
             return row.priority == PANIC or written.priority != PANIC or entry_id in self.dead
         return row is not None or entry_id in self.dead
 
-    def _acknowledging(self, entry_ids: Sequence[str]) -> Any:
+    def _acknowledging(self, entry_ids: Sequence[str], process: "Process") -> Any:
+        group = self._world.stream.groups.get(GROUP)
         for entry_id in entry_ids:
+            delivery = group.pending.get(key_of(entry_id)) if group else None
+            if delivery is not None and delivery.consumer != process.name:
+                self.taken.add(entry_id)
             gone = entry_id in self._world.endangered  # nothing is left to store
             assert gone or self.durable(entry_id), f"{entry_id} acknowledged, not durable"
         self.acknowledged += len(entry_ids)
@@ -117,8 +125,9 @@ class Judge:
         assert world.table.rows.keys() <= wanted, "a row that nobody wrote"
         # Whoever is read for the first time again, as the group was lost, is no suspect any more.
         begun_again = world.happened["the group destroyed"] + world.happened["a fail-over"]
-        # And a mark that could not be taken back stays if it is another who settles the entry.
-        left = world.stream.trials.keys() - world.endangered - world.interrupted
+        # And a mark stays that could not be taken back, or whose trial died with its process, if it
+        # is another who settles the entry.
+        left = world.stream.trials.keys() - world.endangered - world.interrupted - self.taken
         assert begun_again or not left, f"marks are left of {left}"
 
     def what_was_lost_was_said(self, said: int) -> None:

@@ -140,7 +140,7 @@ class Process:
         elif name == "dead_letters":
             part, plan = world.judge.dead_letters(part), world.room_fault
         else:
-            part = world.judge.source(part) if name == "source" else part
+            part = world.judge.source(part, self) if name == "source" else part
             plan = self._read_fault
         return _Held(self, faulty(part, plan, world.clock))
 
