@@ -13,12 +13,16 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import msgspec
 from attrs import evolve, frozen
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import iterparse
+
+from processor.adapters.files.markup import gpx_events, local
+from processor.adapters.files.times import read_time
+from processor.adapters.files.wrong import WrongFile
+
+__all__ = ["Fix", "Line", "WrongFile", "is_gpx", "lines", "read_gpx", "read_ndjson", "segments"]
 
 LINE_BYTES_MAX = 1024 * 1024  # a longer payload is a dead letter anyway
 POINTS_MAX = 1_000_000  # of one file: as many entries as the stream keeps
@@ -27,16 +31,10 @@ EARTH_RADIUS_M = 6_371_008.8
 MS_TO_KMH = 3.6
 
 
-class WrongFile(Exception):
-    """The content of a file is wrong; the text says which file, where, and what was expected."""
-
-    def __init__(self, path: Path, place: str, sentence: str) -> None:
-        super().__init__(f"{path}{place and ', '}{place}: {sentence}")
-
-
 @frozen
 class Fix:
-    """A recorded point: degrees WGS 84, metres, km/h, degrees of heading. None: not recorded."""
+    """A recorded point: degrees WGS 84, metres, km/h, degrees of heading. None: not recorded.
+    `satellites` 0: there was no fix, and the place is the last known one."""
 
     fixed_at: datetime
     latitude: float
@@ -45,6 +43,7 @@ class Fix:
     speed_kmh: float | None = None
     heading: float | None = None
     satellites: int | None = None
+    hdop: float | None = None
 
 
 @frozen
@@ -78,58 +77,40 @@ def read_gpx(path: Path) -> Iterator[Fix]:
     """The fixes of all tracks in a GPX 1.0 or 1.1 file, in the file's order, with speed and heading
     filled in within each segment. Raises WrongFile, OSError."""
     found = False
-    for segment in _segments(path):
+    for segment in segments(path):
         found = found or bool(segment)
         yield from _filled(segment)
     if not found:
         raise WrongFile(path, "", "has no <trkpt>; a track was expected, not a route or waypoints")
 
 
-def _segments(path: Path) -> Iterator[list[Fix]]:
+def segments(path: Path) -> Iterator[list[Fix]]:
+    """The segments of all tracks in a GPX file as they were recorded, nothing filled in; none is
+    no fault. Raises WrongFile, OSError."""
     points: list[Fix] = []
     number = 0
-    try:
-        with path.open("rb") as file:
-            root = None
-            for event, element in iterparse(file, ("start", "end"), forbid_dtd=True):
-                if root is None:
-                    root = element
-                    if _name(root) != "gpx":
-                        raise WrongFile(
-                            path, "", f"begins with <{_name(root)}>; <gpx> was expected"
-                        )
-                if event == "start":
-                    continue
-                if _name(element) == "trkpt":
-                    number += 1
-                    if number > POINTS_MAX:
-                        raise WrongFile(path, "", f"has more than {POINTS_MAX} points; split it")
-                    points.append(_fix(path, f"<trkpt> {number}", element))
-                    element.clear()
-                elif _name(element) == "trkseg":
-                    yield points
-                    points = []
-                    element.clear()
-                elif _name(element) == "trk":
-                    root.clear()
-    except ParseError as error:
-        line, column = error.position
-        raise WrongFile(path, f"line {line}, column {column + 1}", f"is not XML: {error}") from None
-    except DefusedXmlException:
-        raise WrongFile(
-            path,
-            "",
-            "has a document type or entities; a GPX file has neither, and they are refused",
-        ) from None
-
-
-def _name(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+    root = None
+    for event, element in gpx_events(path):
+        root = element if root is None else root
+        if event == "start":
+            continue
+        if local(element) == "trkpt":
+            number += 1
+            if number > POINTS_MAX:
+                raise WrongFile(path, "", f"has more than {POINTS_MAX} points; split it")
+            points.append(_fix(path, f"<trkpt> {number}", element))
+            element.clear()
+        elif local(element) == "trkseg":
+            yield points
+            points = []
+            element.clear()
+        elif local(element) in ("trk", "wpt", "rte"):
+            root.clear()
 
 
 def _fix(path: Path, place: str, point: Element) -> Fix:
     said = {
-        _name(inner): (inner.text or "").strip() for inner in point.iter() if inner is not point
+        local(inner): (inner.text or "").strip() for inner in point.iter() if inner is not point
     }
 
     def number(name: str, text: str | None, least: float, most: float) -> float:
@@ -148,15 +129,13 @@ def _fix(path: Path, place: str, point: Element) -> Fix:
     longitude = number("lon", point.get("lon"), -180, 180)
     if not said.get("time"):
         raise WrongFile(path, place, "has no <time>; a track without times cannot be replayed")
-    try:
-        fixed_at = datetime.fromisoformat(said["time"])
-        if fixed_at.tzinfo is None:  # GPX has no other times than UTC
-            fixed_at = fixed_at.replace(tzinfo=UTC)
-        fixed_at = fixed_at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise WrongFile(path, place, "<time> must be an ISO-8601 date and time") from None
+    fixed_at = read_time(said["time"])
+    if fixed_at is None:
+        raise WrongFile(path, place, "<time> must be an ISO-8601 date and time")
+    if fixed_at.tzinfo is None:  # GPX has no other times than UTC
+        fixed_at = fixed_at.replace(tzinfo=UTC)
     speed = optional("speed", 0, 2700)
-    satellites = optional("sat", 0, 255)
+    satellites = 0 if said.get("fix") == "none" else optional("sat", 0, 255)
     return Fix(
         fixed_at=fixed_at,
         latitude=latitude,
@@ -165,6 +144,7 @@ def _fix(path: Path, place: str, point: Element) -> Fix:
         speed_kmh=None if speed is None else speed * MS_TO_KMH,
         heading=optional("course", 0, 360),
         satellites=None if satellites is None else int(satellites),
+        hdop=optional("hdop", 0, 1e6),
     )
 
 
@@ -218,23 +198,32 @@ _known = msgspec.json.Decoder(_Known).decode
 def read_ndjson(path: Path) -> Iterator[Line]:
     """The payloads of a file, one JSON object a line; empty lines are skipped.
     Raises WrongFile, OSError."""
-    number = 0
     found = False
-    with path.open("rb") as file:
-        while text := file.readline(LINE_BYTES_MAX + 2):  # with its end
-            number += 1
-            if number == 1:
-                text = text.removeprefix(b"\xef\xbb\xbf")
-            if text := text.strip():
-                found = True
-                yield _line(path, f"line {number}", text)
+    for number, _, text in lines(path):
+        if text := text.strip():
+            found = True
+            yield _line(path, f"line {number}", text)
     if not found:
         raise WrongFile(path, "", "is empty; a payload a line was expected")
 
 
+def lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """(number from 1, offset in bytes, text) of each line of a file, without a byte order mark and
+    the line's end. Raises WrongFile where one is too long, OSError."""
+    number = offset = 0
+    with path.open("rb") as file:
+        while text := file.readline(LINE_BYTES_MAX + 2):  # with its end
+            number += 1
+            start, offset = offset, offset + len(text)
+            if number == 1:
+                text = text.removeprefix(b"\xef\xbb\xbf")
+            text = text.rstrip(b"\r\n")
+            if len(text) > LINE_BYTES_MAX:
+                raise WrongFile(path, f"line {number}", f"is longer than {LINE_BYTES_MAX} bytes")
+            yield number, start, text
+
+
 def _line(path: Path, place: str, text: bytes) -> Line:
-    if len(text) > LINE_BYTES_MAX:
-        raise WrongFile(path, place, f"is longer than {LINE_BYTES_MAX} bytes")
     try:
         payload = text.decode()
         known = _known(text)
