@@ -9,6 +9,7 @@ from attrs import field, frozen
 from processor.domain.course import Entry, Object, Segment, Stage
 from processor.domain.model import Pass
 from processor.domain.outcome import ReviewItem, TimingRecord
+from processor.domain.rulings import Ruling
 
 
 @frozen
@@ -99,9 +100,11 @@ class SegmentSheet:
 
 @frozen
 class StageSheet:
-    """One stage of one entry. `seen`: any device of the entry has a fix in the stage's window."""
+    """One stage of one entry. `seen`: any device of the entry has a fix in the stage's window.
+    `set_status`: the ruling in force that says what the result's status is."""
 
     stage: Stage
     entry: Entry
     segments: tuple[SegmentSheet, ...] = field(factory=tuple)
     seen: bool = False
+    set_status: Ruling | None = None
