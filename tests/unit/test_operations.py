@@ -22,6 +22,10 @@ PLACEHOLDERS = {
     "CONSUMER": "host-7",
     "N": "3",
     "FILE...": str(ROOT / "README.md"),
+    "FILE": str(ROOT / "README.md"),
+    "COURSE": str(ROOT / "examples/visnjan.json"),
+    "TRACK...": str(ROOT / "README.md"),
+    "PNG": "out.png",
 }
 """What the table of commands says for a value, and one."""
 

