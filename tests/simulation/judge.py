@@ -23,7 +23,7 @@ FATAL_TRIALS = 3
 
 class Judge:
     """`dead` are the entries that were ever confirmed as dead letters, and why; `taken` those that
-    one process settled while another held them: its trial of them may be marked after that."""
+    one process settled while another had them, too: its trial may be marked after that."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -45,6 +45,8 @@ class Judge:
     def trials(self, trials: Any, process: "Process") -> Any:
         def mark(entry_id: str, count: int) -> Any:
             begins = count > self._world.stream.trials.get(entry_id, 0)
+            if self._holder(entry_id) is None:
+                self.taken.add(entry_id)
 
             def marked(_: None) -> None:
                 process.trying = entry_id if begins else None
@@ -65,11 +67,15 @@ class Judge:
             return row.priority == PANIC or written.priority != PANIC or entry_id in self.dead
         return row is not None or entry_id in self.dead
 
-    def _acknowledging(self, entry_ids: Sequence[str], process: "Process") -> Any:
+    def _holder(self, entry_id: str) -> str | None:
+        """Who was handed an entry last, None if it is settled."""
         group = self._world.stream.groups.get(GROUP)
+        delivery = group.pending.get(key_of(entry_id)) if group else None
+        return None if delivery is None else delivery.consumer
+
+    def _acknowledging(self, entry_ids: Sequence[str], process: "Process") -> Any:
         for entry_id in entry_ids:
-            delivery = group.pending.get(key_of(entry_id)) if group else None
-            if delivery is not None and delivery.consumer != process.name:
+            if self._holder(entry_id) not in (None, process.name):
                 self.taken.add(entry_id)
             gone = entry_id in self._world.endangered  # nothing is left to store
             assert gone or self.durable(entry_id), f"{entry_id} acknowledged, not durable"
