@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from collections.abc import Iterator
 
 import pytest
@@ -91,6 +92,22 @@ def test_a_base_install_says_which_extra_is_missing(command: str) -> None:
     assert told.returncode == 78
     assert told.stderr.endswith("this command needs pip install 'rally-processor[service]'\n")
     assert told.stderr.count("\n") == 1
+
+
+def test_a_base_install_scores_a_track() -> None:
+    missing = (*SERVER_LIBRARIES, "matplotlib")
+    track = "src/processor/entrypoints/demo/tracks/around-visnjan-with-car.gpx"
+    arguments = ["processor", "score", "examples/visnjan.json", track]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing})); sys.argv = {arguments}; "
+        "from processor.entrypoints.cli import main; main()"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert "finished" in told.stdout
 
 
 @pytest.mark.parametrize(
