@@ -8,8 +8,8 @@ import re
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 

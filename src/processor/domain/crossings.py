@@ -83,7 +83,8 @@ class Ground:
         if not len(track):
             return Scan(drive, found_visits, found_crosses, pending)
         happenings, gate_chords = self._happenings(drive)
-        for number in sorted({*happenings, *self._numbers(known.open), *self._first_sight(drive)}):
+        first_sight: frozenset[int] = frozenset() if known.began else self._first_sight(drive)
+        for number in sorted({*happenings, *self._numbers(known.open), *first_sight}):
             name = self.figures.ids[number]
             visited = visits.visits_of(
                 self.figures,
@@ -91,7 +92,7 @@ class Ground:
                 drive,
                 happenings.get(number, ()),
                 known.open.get(name),
-                known.began,
+                number in first_sight,
             )
             if visited.visits:
                 found_visits[name], pending[name] = visited.visits, visited.pending
@@ -162,11 +163,11 @@ class Ground:
     def _numbers(self, names: Mapping[str, object]) -> Iterator[int]:
         return (self.figures.numbers[name] for name in names)
 
-    def _first_sight(self, drive: Drive) -> list[int]:
+    def _first_sight(self, drive: Drive) -> frozenset[int]:
         """The areas and discs near the first fix."""
         lon, lat = drive.track.longitude[:1], drive.track.latitude[:1]
         _, near = self.figures.near((lon, lon), (lat, lat))
-        return [int(n) for n in near if not self.figures.is_gate[n]]
+        return frozenset(int(n) for n in near if not self.figures.is_gate[n])
 
     def _happenings(self, drive: Drive) -> tuple[dict[int, list[Happening]], dict[int, Integers]]:
         """By area or disc, what its chords did, in order; by gate, the chords that come near."""

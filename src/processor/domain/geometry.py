@@ -226,8 +226,7 @@ class Figures:
             return (x / away, y / away) if away > 0 else (1.0, 0.0)
         edges = slice(int(self.edge_first[figure]), int(self.edge_first[figure + 1]))
         ax, ay, bx, by = self.ax[edges], self.ay[edges], self.bx[edges], self.by[edges]
-        point = np.array([x]), np.array([y])
-        nearest = int(np.argmin(_to_segments(*point, ax, ay, bx, by)))
+        nearest = int(np.argmin(_to_segments(np.float64(x), np.float64(y), ax, ay, bx, by)))
         ex, ey = float(bx[nearest] - ax[nearest]), float(by[nearest] - ay[nearest])
         length = math.sqrt(ex * ex + ey * ey)
         return -ey / length, ex / length
@@ -286,16 +285,18 @@ class Figures:
         return np.asarray(np.where(self._within(figure, x, y), 0.0, away))
 
     def far(self, figure: int, point: tuple[float, float, float]) -> bool:
-        """Whether a point lies further outside than the reach."""
+        """Whether a point that lies outside of a disc or area lies further than the reach."""
         x, y = self.planes.project_one(figure, *point)
-        away = math.sqrt(x * x + y * y) - float(self.extent[figure])
-        reach = float(self.reach_m[figure])
-        if round(away * 1000) > round(reach * 1000):
+        reach = round(float(self.reach_m[figure]) * 1000)
+        beyond_all = math.sqrt(x * x + y * y) - float(self.extent[figure])
+        if round(beyond_all * 1000) > reach:
             return True
         if self.is_disc[figure]:
             return False
-        column = Spatial(*(np.array([axis]) for axis in point))
-        return bool(to_mm(self.distances(figure, column))[0] > to_mm(self.reach_m[figure]))
+        edges = slice(int(self.edge_first[figure]), int(self.edge_first[figure + 1]))
+        ax, ay, bx, by = self.ax[edges], self.ay[edges], self.bx[edges], self.by[edges]
+        away = _to_segments(np.float64(x), np.float64(y), ax, ay, bx, by).min()
+        return round(float(away) * 1000) > reach
 
     def from_line(self, gate: int, points: Spatial) -> Floats:
         """Signed metres from points to a gate's line, without end: positive to the left of the way
@@ -332,7 +333,9 @@ class Figures:
         return np.asarray(np.where(touched, 0.0, away))
 
 
-def _to_segments(x: Floats, y: Floats, ax: Floats, ay: Floats, bx: Floats, by: Floats) -> Floats:
+def _to_segments(
+    x: Floats | np.float64, y: Floats | np.float64, ax: Floats, ay: Floats, bx: Floats, by: Floats
+) -> Floats:
     """Metres from points to segments; the arrays are broadcast."""
     ex, ey = bx - ax, by - ay
     length2 = ex * ex + ey * ey

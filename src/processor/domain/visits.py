@@ -67,14 +67,14 @@ def visits_of(
     drive: Drive,
     happenings: Sequence[Happening],
     known: Visit | None,
-    began: bool,
+    first_sight: bool,
 ) -> Visited:
-    """The visits of one figure. `known` is a visit that is open as the track begins; `began`: the
-    track goes on from an earlier one, so that its first fix is no first sight."""
+    """The visits of one figure. `known` is a visit that is open as the track begins; `first_sight`:
+    there is no earlier track, and the first fix lies near."""
     machine = _Machine(figures, figure, drive)
     if known is not None:
         machine.open(Visit(known.since, known.enter))
-    elif not began and machine.inside(0):
+    elif first_sight and machine.inside(0):
         machine.open(Visit(int(drive.track.at[0])))
     for happening in happenings:
         machine.confirm(until=happening.chord)
