@@ -133,6 +133,14 @@ profile: $(DEV_READY) ## where the processor spends its time under a full stream
 bench-live: $(DEV_READY) ## the fan-out to browsers, its bound and two peers, measured; BENCH=--quick
 	@$(BIN)/python -m bench.live $(BENCH)
 
+.PHONY: bench-domain
+bench-domain: $(DEV_READY) ## crossings with their instants, against shapely and PostGIS, measured
+	@$(BIN)/python -m bench.domain $(BENCH)
+
+.PHONY: accuracy
+accuracy: $(DEV_READY) ## how right the instants are, against simulated vehicles: docs/ACCURACY.md
+	@$(BIN)/python -m proof.accuracy $(ACCURACY)
+
 # Atheris guides the fuzzer by the lines that it reaches. It has wheels for Linux on x86-64 only, so
 # it is no development tool of ours; without it the fuzzer guides itself, more coarsely.
 FUZZING = $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED)) \

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from processor.domain import gates, visits
 from processor.domain.course import Course, Kind, Object, Place, Shape, Zone
 from processor.domain.drive import Drive
+from processor.domain.gates import Over
 from processor.domain.geometry import Figures, rounded
 from processor.domain.model import Crossing, Evidence, Integers, Pass, Track
 from processor.domain.plane import spatial
@@ -96,10 +97,10 @@ class Ground:
             )
             if visited.visits:
                 found_visits[name], pending[name] = visited.visits, visited.pending
-        for number, chords in gate_chords.items():
+        for number, over in gate_chords.items():
             name = self.figures.ids[number]
             crossed = gates.crosses_of(
-                self.figures, number, drive, chords, last_counts=name in self._starts
+                self.figures, number, drive, over, last_counts=name in self._starts
             )
             if crossed.crosses or crossed.pending:
                 found_crosses[name], pending[name] = crossed.crosses, crossed.pending
@@ -169,12 +170,18 @@ class Ground:
         _, near = self.figures.near((lon, lon), (lat, lat))
         return frozenset(int(n) for n in near if not self.figures.is_gate[n])
 
-    def _happenings(self, drive: Drive) -> tuple[dict[int, list[Happening]], dict[int, Integers]]:
-        """By area or disc, what its chords did, in order; by gate, the chords that come near."""
+    def _happenings(self, drive: Drive) -> tuple[dict[int, list[Happening]], dict[int, list[Over]]]:
+        """By area or disc, what its chords did, in order; by gate, the chords over its line."""
         chord, figure = self._near(drive)
+        if not len(chord):
+            return {}, {}
         gate = self.figures.is_gate[figure]
+        line = gate & ~drive.gap[chord]
         of_gates = {
-            int(number): chord[gate & (figure == number)] for number in np.unique(figure[gate])
+            number: [over for _, over in group]
+            for number, group in groupby(
+                self._over_lines(drive, figure[line], chord[line]), key=itemgetter(0)
+            )
         }
         found: list[tuple[int, int, tuple[Turn, ...] | None]] = []
         gap = drive.gap[chord] & ~gate
@@ -209,12 +216,27 @@ class Ground:
         if not found:
             nothing = np.zeros(0, dtype=np.int64)
             return nothing, nothing
+        if not len(gaps):
+            return found[0][1], found[0][0]  # sorted, and each once, as they come
         pairs = np.unique(np.concatenate(found, axis=1), axis=1)
         return pairs[1], pairs[0]
+
+    def _over_lines(
+        self, drive: Drive, figure: Integers, chord: Integers
+    ) -> Iterator[tuple[int, Over]]:
+        if not len(figure):
+            return
+        chords = self.figures.chords(figure, drive.points.at(chord), drive.points.at(chord + 1))
+        start, end = self.figures.line_sides(chords)
+        over = np.flatnonzero((end != 0) & ((start == 0) | ((start > 0) != (end > 0))))
+        for pair in over.tolist():
+            yield int(figure[pair]), (int(chord[pair]), float(start[pair]), float(end[pair]))
 
     def _disc_turns(
         self, drive: Drive, figure: Integers, chord: Integers
     ) -> Iterator[tuple[int, int, tuple[Turn, ...]]]:
+        if not len(figure):
+            return
         chords = self.figures.chords(figure, drive.points.at(chord), drive.points.at(chord + 1))
         way_in, way_out = self.figures.disc_sides(chords)
         met = np.flatnonzero(~np.isnan(way_in) | ~np.isnan(way_out))
@@ -228,6 +250,8 @@ class Ground:
     def _area_turns(
         self, drive: Drive, figure: Integers, chord: Integers
     ) -> Iterator[tuple[int, int, tuple[Turn, ...]]]:
+        if not len(figure):
+            return
         chords = self.figures.chords(figure, drive.points.at(chord), drive.points.at(chord + 1))
         pair, share, delicate = self.figures.meetings(chords)
         for number, group in groupby(

@@ -15,6 +15,9 @@ from processor.domain.rules import Settings
 
 KMH = 3.6
 
+SOON = 3
+"""Most cars are far from an edge a fix or two later; only then is it worth to look at many."""
+
 
 @frozen(eq=False)
 class Drive:

@@ -9,14 +9,18 @@ Over a gap there is no chord and no cross.
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from attrs import frozen
 
 from processor.domain.course import Gate
-from processor.domain.drive import Drive, doubling
+from processor.domain.drive import SOON, Drive, doubling
 from processor.domain.geometry import Figures, to_mm
 from processor.domain.model import Crossing, Integers, Pass
+
+Over: TypeAlias = tuple[int, float, float]
+"""A chord over a gate's line, and how far from it its ends lie, in signed metres."""
 
 
 @frozen
@@ -40,12 +44,12 @@ class Crossed:
 
 
 def crosses_of(
-    figures: Figures, figure: int, drive: Drive, chords: Integers, *, last_counts: bool
+    figures: Figures, figure: int, drive: Drive, over: Sequence[Over], *, last_counts: bool
 ) -> Crossed:
-    """The crosses of one gate. `chords` are those that could meet it, in order. `last_counts`: of a
+    """The crosses of one gate. `over` are the chords over its line, in order. `last_counts`: of a
     cluster the last one is left (a start), else the first."""
     finder = _Finder(figures, figure, drive)
-    found = finder.crosses(chords)
+    found = finder.crosses(over)
     left = []
     pending = []
     for cluster in _clusters(found):
@@ -86,18 +90,10 @@ class _Finder:
         self._ex, self._ey = float(figures.bx[edge]) - self._ax, float(figures.by[edge]) - self._ay
         self._length = math.sqrt(self._ex**2 + self._ey**2)
 
-    def crosses(self, chords: Integers) -> list[_Cross]:
+    def crosses(self, over: Sequence[Over]) -> list[_Cross]:
         """Every cross, those that cancel included."""
-        chords = chords[~self._drive.gap[chords]]
-        start = self._from_line(chords)
-        end = self._from_line(chords + 1)
-        found = []
-        for k, p, q in zip(chords.tolist(), start.tolist(), end.tolist(), strict=True):
-            if q != 0 and (p == 0 or (p > 0) != (q > 0)):
-                cross = self._cross(k, p, q)
-                if cross is not None:
-                    found.append(cross)
-        return found
+        found = (self._cross(*each) for each in over)
+        return [cross for cross in found if cross is not None]
 
     def _cross(self, k: int, p: float, q: float) -> _Cross | None:
         side = self._side_before(k) if p == 0 else int(math.copysign(1, p))
@@ -135,8 +131,13 @@ class _Finder:
         return 0
 
     def _first_far(self, start: int) -> int | None:
+        until = len(self._drive.track) - 1
+        soon = min(until, start + SOON)
+        for fix in range(start, soon + 1):
+            if self._figures.far_from_line(self._figure, self._drive.points.one(fix)):
+                return fix
         reach = to_mm(self._figures.reach_m[self._figure])
-        for first, last in doubling(start, len(self._drive.track) - 1):
+        for first, last in doubling(soon + 1, until):
             away = self._from_line(np.arange(first, last + 1))
             far = np.flatnonzero(to_mm(np.abs(away)) > reach)
             if len(far):

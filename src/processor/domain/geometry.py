@@ -298,6 +298,25 @@ class Figures:
         away = _to_segments(np.float64(x), np.float64(y), ax, ay, bx, by).min()
         return round(float(away) * 1000) > reach
 
+    def line_sides(self, chords: Chords) -> tuple[Floats, Floats]:
+        """Gates: how far each chord's ends lie from the line of its gate, as `from_line` has it."""
+        edge = self.edge_first[chords.figure]
+        ax, ay = self.ax[edge], self.ay[edge]
+        ex, ey = self.bx[edge] - ax, self.by[edge] - ay
+        length = np.sqrt(ex * ex + ey * ey)
+        start = (ex * (chords.py - ay) - ey * (chords.px - ax)) / length
+        end = (ex * (chords.qy - ay) - ey * (chords.qx - ax)) / length
+        return np.where(to_mm(start) == 0, 0.0, start), np.where(to_mm(end) == 0, 0.0, end)
+
+    def far_from_line(self, gate: int, point: tuple[float, float, float]) -> bool:
+        """Whether a point lies further from a gate's line than the reach."""
+        x, y = self.planes.project_one(gate, *point)
+        edge = int(self.edge_first[gate])
+        ax, ay = float(self.ax[edge]), float(self.ay[edge])
+        ex, ey = float(self.bx[edge]) - ax, float(self.by[edge]) - ay
+        away = (ex * (y - ay) - ey * (x - ax)) / math.sqrt(ex * ex + ey * ey)
+        return round(abs(away) * 1000) > round(float(self.reach_m[gate]) * 1000)
+
     def from_line(self, gate: int, points: Spatial) -> Floats:
         """Signed metres from points to a gate's line, without end: positive to the left of the way
         from its first post to its second. A point on it to the millimetre is at 0."""

@@ -17,16 +17,13 @@ from uuid import UUID, uuid5
 import numpy as np
 from attrs import define, evolve, frozen
 
-from processor.domain.drive import Drive, doubling
+from processor.domain.drive import SOON, Drive, doubling
 from processor.domain.geometry import Figures, to_mm
 from processor.domain.model import Crossing, Pass
 from processor.domain.plane import Spatial
 
 VISITS = UUID("4e6f7d0c-2f43-5a1b-9a1e-5d1f0f6b7a20")
 """The namespace of visit ids: equal visits have equal ids wherever they were found."""
-
-SOON = 3
-"""Most exits are confirmed by one of the next fixes; only then is it worth to look at many."""
 
 Turn: TypeAlias = tuple[float, bool | None]
 """The share of a chord at which its side changes, and whether it is inside from there (None: the

@@ -1,0 +1,1 @@
+"""`make bench-domain`: crossings, measured; see run.py."""

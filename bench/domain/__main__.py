@@ -1,0 +1,3 @@
+from bench.domain.run import main
+
+main()

@@ -1,0 +1,1 @@
+"""`make accuracy`: how right the instants of crossings are; see __main__.py."""
