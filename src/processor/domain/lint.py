@@ -12,18 +12,20 @@ from itertools import pairwise
 import numpy as np
 from attrs import frozen
 
-from processor.domain.course import Course, Disc, Gate, Kind, Object, Place, Segment, Stage
+from processor.domain.course import Course, Disc, Gate, Kind, Object, Segment, Stage
 from processor.domain.crossings import Ground
-from processor.domain.geometry import Chords
+from processor.domain.geometry import Figures
+from processor.domain.model import Floats, Integers
 from processor.domain.plane import metres, spatial
 from processor.domain.rules import Formula, Operator, Rules
-from processor.domain.shapes import origin
+from processor.domain.shapes import SHORTEST_DEGREE_M, origin
 
 NEAR_ROUTE_M = 25.0
 STANDING_M = 20.0  # what a standing car's fixes wander, and some metres to be sure
 ALONG_GATE_DEG = 5.0
 KMH = 3.6
 PAIRS = ((Kind.DZ, Kind.FZ), (Kind.DN, Kind.FN))
+JUDGED_IN_ORDER = (Kind.DZ, Kind.FZ, Kind.DN, Kind.FN, Kind.STOP)
 
 
 @frozen
@@ -70,6 +72,7 @@ class _Segment:
 
     def findings(self) -> Iterator[Finding]:
         yield from self._ends()
+        yield from self._unordered()
         yield from self._pairs()
         yield from self._limits()
         yield from self._neighbours()
@@ -91,6 +94,16 @@ class _Segment:
                     f"not-one-{kind}",
                     f"has {count or 'no'} {kind}{'s' if count > 1 else ''}",
                     f"give it exactly one object of kind {kind}",
+                )
+
+    def _unordered(self) -> Iterator[Finding]:
+        for thing in self._segment.objects:
+            if thing.kind in JUDGED_IN_ORDER and thing.sort_order is None:
+                yield self._say(
+                    thing,
+                    "not-ordered",
+                    f"is a {thing.kind} without a place in the order: nobody judges it",
+                    "give it a sort_order",
                 )
 
     def _pairs(self) -> Iterator[Finding]:
@@ -156,26 +169,35 @@ class _Segment:
 
     def _route(self) -> Iterator[Finding]:
         """Where the way between two objects comes near a third, or back to one of its own."""
-        for number, (one, other) in enumerate(pairwise(self._along)):
-            for thing in self._along[:number] + self._along[number + 2 :]:
-                away = self._apart(thing, origin(one.shape), origin(other.shape))
-                if away >= NEAR_ROUTE_M:
-                    continue
-                passed = "passes it a second time" if away == 0 else f"comes within {away:.0f} m"
-                yield self._say(
-                    thing,
-                    "route-near",
-                    f"the way from {one.id} to {other.id} {passed}",
-                    "move it, make it smaller, or use a gate with a direction",
-                )
+        for leg, thing, away in sorted(self._near_the_way(), key=lambda near: near[:2]):
+            one, other = self._along[leg], self._along[leg + 1]
+            passed = "passes it a second time" if away == 0 else f"comes within {away:.0f} m"
+            yield self._say(
+                self._along[thing],
+                "route-near",
+                f"the way from {one.id} to {other.id} {passed}",
+                "move it, make it smaller, or use a gate with a direction",
+            )
 
-    def _apart(self, thing: Object, start: Place, end: Place) -> float:
+    def _near_the_way(self) -> Iterator[tuple[int, int, float]]:
+        """(leg, object, metres) where a leg comes too near to an object that is not at its ends."""
+        if len(self._along) < 3:
+            return
         figures = self._ground.figures
-        number = figures.numbers[thing.id]
-        ends = spatial((start[0], end[0]), (start[1], end[1]))
-        which = np.array([number])
-        leg: Chords = figures.chords(which, ends.at(slice(0, 1)), ends.at(slice(1, 2)))
-        return float(figures.chord_distances(leg, number)[0])
+        lon, lat = zip(*(origin(thing.shape) for thing in self._along), strict=True)
+        places = {figures.numbers[thing.id]: place for place, thing in enumerate(self._along)}
+        points = spatial(lon, lat)
+        for figure, legs in _legs_near(figures, np.array(lon), np.array(lat)):
+            place = places.get(figure)
+            if place is None:
+                continue
+            legs = legs[(legs != place) & (legs + 1 != place)]
+            which = np.full(len(legs), figure)
+            chords = figures.chords(which, points.at(legs), points.at(legs + 1))
+            away = figures.chord_distances(chords, figure) if len(legs) else np.zeros(0)
+            for leg, metres_away in zip(legs.tolist(), away.tolist(), strict=True):
+                if metres_away < NEAR_ROUTE_M:
+                    yield leg, place, metres_away
 
     def _start_area(self) -> Iterator[Finding]:
         if self._start is None:
@@ -229,6 +251,18 @@ class _Segment:
                     f"{step:.0f} m: only the line between two fixes finds it",
                     "make it wider, use a gate, or set the trackers to send more often",
                 )
+
+
+def _legs_near(figures: Figures, lon: Floats, lat: Floats) -> Iterator[tuple[int, Integers]]:
+    """By figure, which legs of a way could come near it: the tree is asked for wider legs."""
+    north = NEAR_ROUTE_M / SHORTEST_DEGREE_M
+    east = north / max(0.01, math.cos(math.radians(float(np.abs(lat).max()))))
+    west_to_east = np.minimum(lon[:-1], lon[1:]) - east, np.maximum(lon[:-1], lon[1:]) + east
+    south_to_north = np.minimum(lat[:-1], lat[1:]) - north, np.maximum(lat[:-1], lat[1:]) + north
+    legs, which = figures.near(west_to_east, south_to_north)
+    starts = np.flatnonzero(np.diff(which, prepend=-1))
+    for start, part in zip(starts.tolist(), np.split(legs, starts[1:]), strict=True):
+        yield int(which[start]), part
 
 
 def _holes(formulas: Sequence[Formula]) -> Iterator[Finding]:

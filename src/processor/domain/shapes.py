@@ -16,7 +16,9 @@ PIECE_M = 2_000.0
 """A longer edge is cut: a piece of this length strays from its geodesic by under a millimetre in
 any plane whose origin is within 50 km."""
 
-_DEGREE_M = 110_500.0  # no degree of latitude is shorter
+SHORTEST_DEGREE_M = 110_500.0
+"""No degree of latitude is shorter, on the ground."""
+
 _LONGEST_DEGREE_M = 111_700.0  # and none of either is longer
 
 
@@ -76,7 +78,7 @@ def box_around(shape: Shape, margin_m: float) -> tuple[float, float, float, floa
         corners = list(shape.posts)
     corners = _unwound(corners)
     around = (margin_m + (shape.radius_m if isinstance(shape, Disc) else 0.0)) * 1.001
-    tall = around / _DEGREE_M
+    tall = around / SHORTEST_DEGREE_M
     south, north = min(lat for _, lat in corners) - tall, max(lat for _, lat in corners) + tall
     widest = max(abs(south), abs(north))
     if widest > 89.5:

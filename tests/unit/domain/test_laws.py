@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ from processor.domain.scoring import Scored, score
 from processor.domain.stages import Judged
 from processor.domain.timesheet import SegmentSheet
 from tests.driving import START, area, disc, gate, track
+
+pytestmark = pytest.mark.slow  # whole courses, hundreds of them: not with every commit
 
 HALF = START + 300 * SECOND
 

@@ -76,6 +76,27 @@ def test_a_limit_inside_a_zone_is_in_order():
     assert found(sound(*zone)) == []
 
 
+def test_what_is_judged_in_order_and_has_no_place_in_it_is_said():
+    loose = Object("N", Kind.DN, disc(1300, 0, 60), duration_seconds=60)
+    assert found(sound(loose)) == [("N", "not-ordered")]
+
+
+def test_a_long_course_is_looked_at_leg_by_leg_where_something_is_near():
+    """A way of 3000 objects: every leg with every object would be nine million questions."""
+    many = [
+        Object(f"W{k}", Kind.WPM, disc(150.0 * k, 60.0 * (k % 2), 50), sort_order=k)
+        for k in range(1, 3000)
+    ]
+    far = Object("back", Kind.WPM, disc(150.0 * 1000, 500, 50), sort_order=3000)
+    ends = (
+        Object("S", Kind.START, disc(0, 0, 50)),
+        Object("F", Kind.FINISH, disc(150.0 * 1000, 900, 50)),
+    )
+    findings = lint(course(ends[0], *many, far, ends[1], start="S", finish="F"), RULES)
+    near = [f.place for f in findings if f.what == "route-near"]
+    assert len(near) > 100  # the way back passes many
+
+
 def test_no_start_is_said():
     no_start = course(
         Object("W1", Kind.WPM, disc(1000, 0, 90), sort_order=10),
