@@ -190,7 +190,9 @@ def test_everything_that_the_domain_knows_can_be_said(read: Read) -> None:
     file = read(everything)
     place = (19.8, 41.3)
     square = ((20.0, 41.3), (20.01, 41.3), (20.01, 41.31), (20.0, 41.31))
-    assert file.warnings == ()
+    assert [w.partition(": ")[2] for w in file.warnings] == [
+        "B is a stop without sort_order: nobody has to stop there"
+    ]
     assert evolve(file.course, version="") == Course(
         version="",
         name="All",
@@ -403,7 +405,59 @@ def test_a_closure_is_no_edit_and_digits_beyond_the_grid_are_none(read: Read) ->
 def test_the_version_is_of_the_content_and_not_of_the_field(read: Read) -> None:
     made = read(SPECIFIED).course
     assert course_version(evolve(made, version="other")) == made.version
-    assert made.version == "28285664548a5d74"  # changes only with the canonical form
+    assert made.version == "52f866324877250f"  # changes only with the canonical form
+
+
+def test_the_order_in_which_ordered_objects_are_written_decides_nothing(read: Read) -> None:
+    objects = [point("A", sort_order=1), point("B", sort_order=2), point("C")]
+    first = read(course(*objects)).course.version
+    assert read(course(*reversed(objects))).course.version == first
+    objects[0]["sort_order"] = 3
+    assert read(course(*objects)).course.version != first
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("DZ", "it begins no zone"),
+        ("FZ", "it ends no zone"),
+        ("DN", "it begins no neutralisation"),
+        ("FN", "it ends no neutralisation"),
+        ("stop", "nobody has to stop there"),
+    ],
+)
+def test_what_does_nothing_outside_the_order_is_warned_of(
+    read: Read, kind: str, words: str
+) -> None:
+    (warning,) = read(course(point("D1", kind))).warnings
+    assert f"D1 is a {kind} without sort_order: {words}" in warning
+    assert read(course(point("D1", kind, sort_order=1))).warnings == ()
+
+
+def test_a_start_list_may_name_a_time_control(read: Read) -> None:
+    def two(**start_at: str) -> Any:
+        segments = [{"id": name, "objects": [point("TC", "time-control")]} for name in ("L1", "L2")]
+        entries = [{"id": "1", "start_at": start_at}]
+        return {"stages": [{"id": "1", "segments": segments}], "entries": entries}
+
+    one = two(TC="2026-06-07T08:00:00Z")
+    del one["stages"][0]["segments"][1]
+    assert read(one).entries[0].start_at == {"TC": EIGHT}
+    told_apart = read(two(**{"L2/TC": "2026-06-07T08:00:00Z"}))
+    assert told_apart.entries[0].start_at == {"L2/TC": EIGHT}
+    assert 'say "L1/TC" or "L2/TC"' in refused(read, two(TC="2026-06-07T08:00:00Z"))
+
+
+def test_no_instant_lies_beyond_the_year_2200(read: Read) -> None:
+    wrong = course(opens_at="2200-01-01T00:00:00Z")
+    assert "opens_at: must lie before the year 2200" in refused(read, wrong)
+
+
+@pytest.mark.parametrize("value", ["1e999", "[" * 900 + "]" * 900, "9" * 5000])
+def test_what_a_start_order_cannot_mean_is_one_sentence(read: Read, value: str) -> None:
+    said = refused(read, f'{{"stages": [{{"id": "1", "start_order_params": {{"n": {value}}}}}]}}')
+    assert "sys." not in said
+    assert "n: must be" in said or "holds a number of 5000 digits" in said
 
 
 # -- the schema ------------------------------------------------------------------------------------
@@ -453,7 +507,7 @@ MISTAKES: list[tuple[Any, list[str]]] = [
     (course(point("W", geometry={**LINE, "bbox": []})), [f"{OBJECT}.geometry:", '"bbox"']),
     ('{"stages": [{"id": "1", "id": "2"}]}', ['"id" twice', '(with the id "2")']),
     ({"stages": [{"name": "x"}]}, ["stages[0]:", 'must have a member "id"']),
-    ({"stages": []}, ["stages:", "length >= 1"]),
+    ({"stages": []}, ["stages: needs at least one"]),
     ({"stages": [{"id": ""}]}, ["stages[0].id:", "length >= 1"]),
     (
         {"stages": [{"id": "a\nb"}]},
@@ -493,7 +547,7 @@ MISTAKES: list[tuple[Any, list[str]]] = [
         [f"{OBJECT}.geometry.coordinates[0]:", "longitude"],
     ),
     (course(point("W", geometry={"type": "Point", "coordinates": [41.3, 95]})), ["[1]:", "latit"]),
-    (shaped("Point", [1]), [f"{OBJECT}.geometry.coordinates:", "length >= 2"]),
+    (shaped("Point", [1]), [f"{OBJECT}.geometry.coordinates: needs at least two"]),
     (shaped("Point", ["1", 2]), [f"{OBJECT}.geometry.coordinates[0]:", "a number, not a string"]),
     (shaped("LineString", [[1, 2]]), [f"{OBJECT}.geometry.coordinates:", "two places", "not 1"]),
     (shaped("LineString", [[1, 2], [1, 3], [1, 4]]), ["two places", "not 3"]),

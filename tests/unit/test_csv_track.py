@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from processor.adapters.files import csv_track
 from processor.adapters.files.csv_track import read_csv
 from processor.adapters.files.points import Reading
+from processor.adapters.files.scoring_tracks import tracks_of
 from processor.adapters.files.wrong import WrongFile
 from processor.domain.instants import iso
 
@@ -26,7 +27,7 @@ def read(tmp_path: Path) -> Read:
     def reading(content: str | bytes) -> Reading:
         path = tmp_path / "car.csv"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_csv(path, "car")
+        return tracks_of([read_csv(path, "car")])
 
     return reading
 
@@ -200,6 +201,6 @@ def test_the_order_of_the_lines_decides_nothing(
     readings = []
     for order in (lines, sorted(lines), chance.sample(lines, len(lines))):  # type: ignore[attr-defined]
         path.write_text("\n".join(["time,lat,lon,satellites", *order]))
-        reading = read_csv(path, "car")
+        reading = tracks_of([read_csv(path, "car")])
         readings.append((rows(reading), reading.remarks))
     assert readings[0] == readings[1] == readings[2]

@@ -8,6 +8,7 @@ import pytest
 from processor.adapters.files import igc
 from processor.adapters.files.igc import read_igc
 from processor.adapters.files.points import Reading
+from processor.adapters.files.scoring_tracks import tracks_of
 from processor.adapters.files.wrong import WrongFile
 from processor.domain.instants import iso
 from processor.domain.model import Track
@@ -24,7 +25,7 @@ def read(tmp_path: Path) -> Read:
     def reading(*lines: str, end: str = "\r\n") -> Reading:
         path = tmp_path / "car.igc"
         path.write_bytes(end.join([*lines, ""]).encode("latin-1"))
-        return read_igc(path, "car")
+        return tracks_of([read_igc(path, "car")])
 
     return reading
 

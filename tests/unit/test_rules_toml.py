@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processor.adapters.files import rules_formula, rules_toml
-from processor.adapters.files.openrally import KINDS
+from processor.adapters.files.openrally_elements import KINDS
 from processor.adapters.files.rules_toml import read_rules
 from processor.adapters.files.wrong import WrongFile
 from processor.domain.rules import (
@@ -371,7 +371,9 @@ WRONG_ROWS = {
     "retroactive = 1": "formula 1, retroactive: must be true or false, not 1",
     "offence-min = 1": 'formula 1: has a key "offence-min", which is not known here; did you mean '
     '"offence_min" or "offence_max"?',
-    "params = {}": 'formula 1: has a key "params", which is not known here; known are id, type, ',
+    "params = 5": "formula 1, params: must be a table, not 5",
+    "params = {level = 5}": 'formula 1, params: has a key "level", which is not known here',
+    "quantum = 1\nparams = {quantum = 1}": "formula 1, params, quantum: stands beside params, too",
 }
 
 
@@ -408,7 +410,8 @@ WRONG_FILES = {
     "[openrally]\nwpm = 0": "[openrally], wpm: must be a number from 0.01 to 100000",
     "[openrally]\ndn = 5\nneutralization = 5": "[openrally], neutralization: is another name of "
     "dn, which stands here, too",
-    "[settings.openrally]\nwpm = -5": "[settings.openrally], wpm: must be a number from 0 ",
+    "[settings.openrally]\nwpm = -5": "[settings.openrally], wpm: must be a number from 0.01 "
+    "to 100000",
     "openrally = 5": "[openrally]: must be a table, not 5",
     "[openrally]\nwpm = 5\n[settings.openrally]\nwpm = 6": "[openrally], wpm: stands in "
     "[settings.openrally], too",
@@ -488,3 +491,21 @@ def test_any_row_is_read_or_refused_with_its_number(read: Read, keys: dict[str, 
 def test_any_bytes_are_read_or_refused(read: Read, content: bytes) -> None:
     with suppress(WrongFile):
         assert read(content).formulas == ()
+
+
+def test_the_keys_of_params_may_stand_in_a_table_of_that_name(read: Read) -> None:
+    row = '[[formula]]\ntype = "speed-limit"\noperator = "add"\npenalty = 5\n'
+    assert read(f'{row}params = {{scope = "stage"}}') == read(f'{row}scope = "stage"')
+
+
+def test_an_event_has_one_id_and_it_is_no_matter(read: Read) -> None:
+    row = '[[formula]]\ntype = "speed-limit"\noperator = "add"\npenalty = 5\n'
+    assert read(f'{row}level = "event"\nlevel_id = "E1"') == read(row)
+
+
+def test_no_rules_are_those_of_an_empty_file(read: Read) -> None:
+    assert rules_toml.no_rules() == read("")
+
+
+def test_a_setting_says_its_true_range(read: Read) -> None:
+    assert refused(read, "[settings]\nhysteresis_m = -1").endswith("a number from 0 to 1000")

@@ -1,6 +1,7 @@
 """`processor score`, `processor course`: files in, numbers out, and what is wrong in a sentence."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from processor.domain.instants import iso
 from processor.entrypoints.cli import ended, processor
-from processor.entrypoints.scoreboard import clock
+from processor.entrypoints.scoreboard import clock, shortened
 from tests.driving import START, place
 
 ROOT = Path(__file__).parents[2]
@@ -236,8 +237,11 @@ def test_tables_say_the_same(course: Path, drive: Path):
     result = run("score", course, drive, "--explain")
     assert result.exception is None
     rows = [line.split("\t") for line in result.stdout.splitlines()]
-    assert rows[0][:2] == ["1", "301"]
-    assert "3:17" in rows[0]
+    assert rows[0] == ["# results"]
+    assert rows[1][:3] == ["stage", "pos", "entry"]
+    assert rows[2][:3] == ["SS1", "1", "301"]
+    assert "3:17" in rows[2]
+    assert ["# not passed"] in rows
     assert any("W2" in row and "210.0 m" in row for row in rows)
 
 
@@ -262,6 +266,84 @@ def test_a_picture_is_drawn(course: Path, drive: Path, tmp_path: Path):
 )
 def test_durations_are_written_as_timekeepers_write_them(ms: int | None, text: str):
     assert clock(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(900.0, "900"), (2.2727, "2.27"), (2.5, "2.5"), (1234567.5, "1234567.5")]
+)
+def test_penalties_are_written_without_exponents(seconds: float, text: str):
+    assert shortened(seconds) == text
+
+
+# -- what is remarkable ---------------------------------------------------------------------------
+
+
+def warned(told: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(row["entry"], row["what"]) for row in told["warnings"]]
+
+
+def test_gaps_and_leaps_are_warnings(course: Path, tmp_path: Path):
+    lines = payloads(72)
+    there, back = json.loads(lines[100]), place(-5000, 3000)
+    there["longitude"], there["latitude"] = back
+    path = tmp_path / "301.ndjson"
+    path.write_text("\n".join([*lines[:30], *lines[95:100], json.dumps(there), *lines[101:]]))
+    rows = [row for row in scored(course, path)["warnings"] if row["what"] in ("gap", "leap")]
+    assert [row["what"] for row in rows] == ["gap", "leap", "leap"]
+    assert (rows[0]["from"], rows[0]["to"]) == (
+        json.loads(lines[29])["timestamp"], json.loads(lines[95])["timestamp"]
+    )  # fmt: skip
+
+
+def test_what_nobody_could_judge_or_nothing_matches_is_a_warning(tmp_path: Path, drive: Path):
+    told = small_course()
+    segment = told["stages"][0]["segments"][0]
+    segment["objects"] = [o for o in segment["objects"] if o["id"] != "S"]
+    told["entries"] = [{"id": "301", "devices": [{"device_id": "999"}]}]
+    course, rules = tmp_path / "course.json", tmp_path / "rules.toml"
+    course.write_text(json.dumps(told), encoding="utf-8")
+    row = '[[formula]]\ntype = "speed-limit"\noperator = "add"\npenalty = 5\n'
+    rules.write_text(f'{row}level = "segment"\nlevel_id = "SS9"\n{row}applies_to.object = "z"\n')
+    assert {("", "no-start"), ("", "rules-unmatched"), ("301", "unknown-device")} <= set(
+        warned(scored(course, f"301={drive}", "--rules", rules))
+    )
+
+
+def test_a_zone_without_speeds_is_not_judged_in_silence(course: Path, tmp_path: Path):
+    fixes = map(json.loads, payloads(72))
+    path, rules = tmp_path / "301.csv", tmp_path / "rules.toml"
+    rows = (f"{fix['timestamp']},{fix['latitude']},{fix['longitude']}" for fix in fixes)
+    path.write_text("\n".join(["time,lat,lon", *rows]))
+    rules.write_text('[[formula]]\ntype = "speed-limit"\noperator = "add"\npenalty = 5\n')
+    assert ("301", "no-speed") in warned(scored(course, path, "--rules", rules))
+
+
+def test_who_never_began_missed_nothing(tmp_path: Path, drive: Path):
+    told = small_course()
+    told["entries"] = [{"id": "301"}, {"id": "302"}]
+    course = tmp_path / "course.json"
+    course.write_text(json.dumps(told), encoding="utf-8")
+    missed = [row for row in scored(course, drive)["crossings"] if row["kind"] == "missed"]
+    assert {row["entry"] for row in missed} == {"301"}
+
+
+def test_a_device_that_two_entries_had_in_turn_is_of_both(tmp_path: Path):
+    told, half = small_course(), iso(START + 1800 * 10**6)
+    device = "350000000000301"
+    told["entries"] = [
+        {"id": "1", "devices": [{"device_id": device, "valid_to": half}]},
+        {"id": "2", "devices": [{"device_id": device, "valid_from": half}]},
+    ]
+    course, path = tmp_path / "course.json", tmp_path / "all.ndjson"
+    course.write_text(json.dumps(told), encoding="utf-8")
+    early, late = payloads(72), [json.loads(line) for line in payloads(90)]
+    for number, fix in enumerate(late):
+        fix["timestamp"] = iso(START + (3600 + number) * 10**6)
+    path.write_text("\n".join([*early, *map(json.dumps, late)]), encoding="utf-8")
+    told = scored(course, path)
+    assert [row["entry"] for row in told["results"] if row["status"] == "finished"] == ["2", "1"]
+    finishes = [row["entry"] for row in told["crossings"] if row["object"] == "F"]
+    assert sorted(finishes) == ["1", "2"]
 
 
 # -- what is wrong --------------------------------------------------------------------------------
@@ -306,6 +388,31 @@ def test_a_file_that_is_not_there_is_exit_code_2(course: Path, capsys: pytest.Ca
     ):
         assert ended(lambda a=arguments: processor.main(a, "p", standalone_mode=False)) == 2
         assert capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_said_before_the_work(course: Path, drive: Path, tmp_path: Path):
+    for option, name in (("--plot", "x.png"), ("--crossings", "x.gpx")):
+        wrong = run("score", course, drive, option, tmp_path / "nowhere" / name)
+        assert "there is no folder" in str(wrong.exception)
+        assert wrong.stdout == ""
+
+
+def test_a_full_disk_behind_stdout_is_a_sentence(course: Path, drive: Path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("a device of Linux")
+    with full.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "processor", "score", course, drive],
+            stdout=out, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "standard output: No space left on device\n")
+
+
+def test_a_name_that_is_not_utf_8_can_be_printed(course: Path, drive: Path, tmp_path: Path):
+    path = tmp_path / os.fsdecode(b"\xff.ndjson")
+    path.write_bytes(drive.read_bytes())
+    assert [row["entry"] for row in scored(course, path)["results"]] == [r"\xff"]
 
 
 # -- the course -----------------------------------------------------------------------------------

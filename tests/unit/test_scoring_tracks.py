@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from processor.adapters.files import payload_track, tracks
 from processor.adapters.files.points import Reading
-from processor.adapters.files.scoring_tracks import read_track
+from processor.adapters.files.scoring_tracks import read_track, read_tracks
 from processor.adapters.files.wrong import WrongFile
 from processor.domain.instants import iso
 from processor.domain.model import Fix
@@ -225,7 +225,7 @@ def test_hdop_is_taken_where_it_is_what_it_should_be(
 
 
 def test_without_a_clock_nothing_is_too_new(read: Read) -> None:
-    assert len(fixes(read(ndjson([payload(timestamp="2999-01-01T00:00:00Z")])))) == 1
+    assert len(fixes(read(ndjson([payload(timestamp="2199-01-01T00:00:00Z")])))) == 1
     with pytest.raises(WrongFile, match="line 1: is no payload: timestamp must be from 2000"):
         read(ndjson([payload(timestamp="1999-12-31T23:59:59Z")]))
 
@@ -398,3 +398,41 @@ def test_no_rubbish_ends_in_anything_but_a_sentence(
     path.write_bytes(start + rest)
     with suppress(WrongFile):
         read_track(path)
+
+
+# -- several files ---------------------------------------------------------------------------------
+
+
+def test_payloads_that_differ_are_chosen_alike_in_one_file_and_in_two(tmp_path: Path) -> None:
+    good, poor = payload(satellites=9), payload(satellites=4, latitude=41.0)
+    paths = [tmp_path / name for name in ("a.ndjson", "b.ndjson", "both.ndjson")]
+    for path, content in zip(paths, ([poor], [good], [good, poor]), strict=True):
+        path.write_text(ndjson(content))
+    whole = read_track(paths[2])
+    assert [remark.what for remark in whole.remarks] == ["conflicting-fixes"]
+    assert seen(read_tracks(paths[:2])) == seen(read_tracks(paths[1::-1])) == seen(whole)
+
+
+def test_two_receivers_under_one_name_are_remarked(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "log.gpx" for folder in ("a", "b")]
+    for path, latitude, shift in zip(paths, (41.3, 41.31), (0, 0.4), strict=True):
+        path.parent.mkdir()
+        path.write_text(gpx(*(trkpt(second + shift, latitude) for second in range(5))))
+    assert [remark.what for remark in read_tracks(paths).remarks] == ["two-receivers"]
+    paths[1].write_text(gpx(*(trkpt(second + 0.4, 41.3) for second in range(5))))
+    assert read_tracks(paths).remarks == ()
+
+
+def test_points_without_a_time_are_left_out_and_counted(read: Read) -> None:
+    reading = read(gpx(trkpt(0), '<trkpt lat="41.3" lon="19.8"/>', trkpt(1)))
+    assert len(reading.tracks[0]) == 2
+    assert [remark.message for remark in reading.remarks] == [
+        "1 points of 301 have no <time>; they are left out"
+    ]
+
+
+def test_no_time_lies_beyond_the_year_2200(read: Read) -> None:
+    with pytest.raises(WrongFile, match="line 1: timestamp must lie before the year 2200"):
+        read(ndjson([payload(timestamp="2200-01-01T00:00:00Z")]))
+    with pytest.raises(WrongFile, match="must lie before the year 2200"):
+        read("time,lat,lon\n9999-12-31T23:59:59Z,41,19\n")

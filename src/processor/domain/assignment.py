@@ -9,18 +9,28 @@ later one's disc on the way out harms nobody (design/racing.md, Timing, Order).
 
 A stay may begin before the object in front of it is validated: while it lasts it counts from then.
 
-How it is found: `latest[i][k]` is the latest instant from which k of the objects i, i + 1, .. can
-still be validated. From the last object to the first this takes one look per object and k. Then the
-assignment is read off forwards: at each step the earliest instant that leaves enough for the rest.
-n objects with p stays each take n * n * log p steps; nothing is approximated.
+How it is found. Let `latest` be a sorted list whose k-th entry from the end is the latest instant
+from which k of the objects looked at can still be validated; so as many entries lie at or after an
+instant as objects can be validated from it. Looking at one more object *in front* of those, a stay
+of it from a to b adds the entry b and takes away the last entry before a: from an instant up to b
+one object more is possible, unless it has to be waited for until a, after what is taken away. (It
+is the list of patience sorting; for gates, where a is b, it is exactly that.)
+
+Then the assignment is read off forwards: at each step the earliest instant that leaves enough for
+the rest. `behind` says how much a stay leaves when it counts from its own beginning; of one that
+was under way before, the entries say it, each of which was there for a range of objects. For n
+objects with p stays each all this takes n * p * log(n * p) steps, and n looks at a column of n * p
+numbers; nothing is approximated.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 
-from attrs import frozen
+import numpy as np
+from attrs import field, frozen
 
-from processor.domain.model import Pass
+from processor.domain.model import Integers, Pass
 
 EVER = -(2**62)
 """Before all instants: an open beginning."""
@@ -46,6 +56,18 @@ class Held:
     used: Pass
 
 
+@frozen(order=True)
+class _Place:
+    """A stay among those of the bounds: `since` and `until` do not leave them, `index` is its
+    object's. `behind`: how many objects after its own can be validated from `since`."""
+
+    since: int
+    index: int
+    until: int = field(order=False)
+    used: Pass = field(order=False)
+    behind: int = field(order=False)
+
+
 def assign(
     stays: Sequence[Sequence[Stay]], since: int = EVER, until: int = NEVER
 ) -> tuple[Held | None, ...]:
@@ -54,69 +76,92 @@ def assign(
     `stays`: of each object in order its stays, in the order of time and without overlap (so they
     are of one device). `since`, `until`: instants that the assignment does not leave.
     """
-    latest = _latest(stays, until)
-    possible = (k for k, limit in enumerate(latest[0]) if limit is not None and limit >= since)
-    left = max(possible, default=0)
+    places, reach = _look_back(stays, since, until)
     held: list[Held | None] = [None] * len(stays)
-    now, begin = since, 0
-    while left:
-        now, chosen = min(_next_steps(stays, latest, begin, now, left))
-        stay = _earliest(stays[chosen], now)
-        assert stay is not None
-        held[chosen] = Held(now, stay.used)
-        begin, left = chosen + 1, left - 1
+    for at, place in _read_forwards(places, reach, since):
+        held[place.index] = Held(at, place.used)
     return tuple(held)
 
 
-def _latest(stays: Sequence[Sequence[Stay]], until: int) -> list[list[int | None]]:
-    """`latest[i][k]` as in the theory above; None where k of them cannot be validated at all."""
-    latest: list[list[int | None]] = [[until]]
-    for own in reversed(stays):
-        behind = latest[-1]
-        with_this = [None, *(_latest_before(own, instant) for instant in behind)]
-        without_it = [*behind, None]
-        latest.append([_later(a, b) for a, b in zip(with_this, without_it, strict=True)])
-    latest.reverse()
-    return latest
+# -- from the last object to the first -------------------------------------------------------------
 
 
-def _latest_before(own: Sequence[Stay], instant: int | None) -> int | None:
-    """The latest instant at which one of these stays still counts, not after the given one."""
-    if instant is None:
-        return None
-    index = bisect_right(own, instant, key=lambda stay: stay.since)
-    return min(own[index - 1].until, instant) if index else None
-
-
-def _later(a: int | None, b: int | None) -> int | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return max(a, b)
-
-
-def _earliest(own: Sequence[Stay], now: int) -> Stay | None:
-    """The first of these stays that is not over."""
-    index = bisect_left(own, now, key=lambda stay: stay.until)
-    return own[index] if index < len(own) else None
-
-
-def _next_steps(
-    stays: Sequence[Sequence[Stay]],
-    latest: Sequence[Sequence[int | None]],
-    begin: int,
-    now: int,
-    left: int,
-) -> Iterator[tuple[int, int]]:
-    """Instant and index of each object that may be validated next, such that the rest can still be.
-
-    Of one object the first stay that is not over is the best, and of two objects at one instant the
-    earlier: whatever can follow the other can follow it.
+@frozen(eq=False)
+class _Reach:
+    """All entries that `latest` ever had. An entry was there for the objects from number `first` to
+    `last` on: it came with object `last`, and `first` is the one before which it went (0: never).
     """
-    for index in range(begin, len(stays)):
-        stay = _earliest(stays[index], now)
-        rest = latest[index + 1]
-        if stay is None or left > len(rest):
-            continue
-        at, limit = max(now, stay.since), rest[left - 1]
-        if limit is not None and at <= limit:
-            yield at, index
+
+    latest: Integers
+    first: Integers
+    last: Integers
+
+    def from_instant(self, at: int, index: int) -> int:
+        """How many of the objects from number `index` on can be validated from an instant on."""
+        there = (self.latest >= at) & (self.first <= index) & (index <= self.last)
+        return int(np.count_nonzero(there))
+
+
+def _look_back(
+    stays: Sequence[Sequence[Stay]], since: int, until: int
+) -> tuple[list[_Place], _Reach]:
+    places: list[_Place] = []
+    latest: list[int] = []
+    numbers: list[int] = []  # of the entries of `latest`, in its order
+    entries: list[int] = []
+    first: list[int] = []
+    last: list[int] = []
+    for index in range(len(stays) - 1, -1, -1):
+        own = [
+            (max(stay.since, since), min(stay.until, until), stay.used)
+            for stay in stays[index]
+            if stay.since <= until and stay.until >= since
+        ]
+        for begins, ends, used in own:
+            behind = len(latest) - bisect_left(latest, begins)
+            places.append(_Place(begins, index, ends, used, behind))
+        for begins, ends, _ in own:
+            lost = bisect_left(latest, begins) - 1
+            if lost >= 0:
+                first[numbers[lost]] = index + 1
+                del latest[lost], numbers[lost]
+            added = bisect_left(latest, ends)
+            latest.insert(added, ends)
+            numbers.insert(added, len(entries))
+            entries.append(ends)
+            first.append(0)
+            last.append(index)
+    columns = (np.array(column, dtype=np.int64) for column in (entries, first, last))
+    return places, _Reach(*columns)
+
+
+# -- from the first object to the last -------------------------------------------------------------
+
+
+def _read_forwards(
+    places: Sequence[_Place], reach: _Reach, since: int
+) -> Iterator[tuple[int, _Place]]:
+    """The instants that count, in order, each with the place that it is taken from.
+
+    Nothing is earlier than a stay that is under way, and of those the earliest object is the only
+    one to ask: if it leaves too little for the rest, later ones leave no more.
+    """
+    to_come = sorted(places, reverse=True)  # the next one last
+    under_way: list[tuple[int, int, _Place]] = []  # by object
+    begin, now = 0, since
+    begins_with: dict[int, list[_Place]] = {}
+    for place in to_come:
+        begins_with.setdefault(place.behind, []).append(place)
+    for rest in range(reach.from_instant(since, 0) - 1, -1, -1):
+        while to_come and to_come[-1].since <= now:
+            place = to_come.pop()
+            heappush(under_way, (place.index, place.since, place))
+        while under_way and (under_way[0][0] < begin or under_way[0][2].until < now):
+            heappop(under_way)
+        if under_way and reach.from_instant(now, under_way[0][0] + 1) >= rest:
+            chosen = under_way[0][2]
+        else:
+            ahead = reversed(begins_with[rest])
+            chosen = next(p for p in ahead if p.since >= now and p.index >= begin)
+        begin, now = chosen.index + 1, max(now, chosen.since)
+        yield now, chosen

@@ -3,7 +3,8 @@ wherever they came from, and any edit makes another one.
 
 What is hashed is a canonical form: JSON with sorted members, fields left out that have their
 default (a new field changes no old version), coordinates to 1e-7 degrees and metres to the
-millimetre (design/racing.md, The laws), and numbers of equal value written alike. A closure is no
+millimetre (design/racing.md, The laws), and numbers of equal value written alike. Objects stand in
+the order in which they are passed, not in that in which they were written. A closure is no
 edit of the course but an input of its own, so `closed_at` is not part of it; neither are the
 entries.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from processor.domain.course import Course
+from processor.domain.course import Course, Object, Segment
 
 VERSION_DIGITS = 16
 """Of the hash, in hexadecimal: 64 bits, and an event has dozens of versions."""
@@ -72,6 +73,8 @@ def _canonical(value: object, digits: int = _DEGREE_DIGITS) -> object:
 def _members(value: object) -> dict[str, object]:
     """An attrs value's fields that do not have their default, and the name of its class, for a disc
     is no area."""
+    if isinstance(value, Segment):
+        value = attrs.evolve(value, objects=tuple(sorted(value.objects, key=_passed)))
     said: dict[str, object] = {"": type(value).__name__}
     for field in attrs.fields(type(value)):  # type: ignore[arg-type]
         inner = getattr(value, field.name)
@@ -80,6 +83,14 @@ def _members(value: object) -> dict[str, object]:
         metres = field.name.endswith(_METRES)
         said[field.name] = _canonical(inner, _METRE_DIGITS if metres else _DEGREE_DIGITS)
     return said
+
+
+def _passed(thing: Object) -> tuple[bool, int, str]:
+    """Where an object stands. Of those with one sort_order the written order decides (sorting is
+    stable), and of those without it nothing is decided by order."""
+    if thing.sort_order is None:
+        return True, 0, thing.id
+    return False, thing.sort_order, ""
 
 
 def _default(field: Any) -> object:

@@ -134,8 +134,15 @@ def clock(instant_us: int) -> str:
     return f"{whole}.{parts}" if parts else whole
 
 
+_WRITTEN_PLACES = 9  # more than anybody writes, so what has more was divided
+_SHOWN_PLACES = 4
+
+
 def plain(value: Decimal) -> str:
-    """A number as it is read: 900, 2.5."""
+    """A number as it is read: 900, 2.5; of one whose digits do not end the first four, 2.2727."""
+    exponent = value.normalize().as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > _WRITTEN_PLACES:
+        value = round(value, _SHOWN_PLACES)
     return f"{value.normalize():f}"
 
 

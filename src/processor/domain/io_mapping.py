@@ -2,25 +2,35 @@
 
 A row is for a model or a glob of models. For each IO id the most specific row counts: an exact name
 before a glob, a longer glob before a shorter one, then the order of the texts. The default table is
-that of design/racing.md, "IO mapping"; rows of the table io_mappings stand before it, by the same
-order.
+that of design/racing.md, "IO mapping"; any row of the table io_mappings that is for the model and
+the id stands before it, however general.
 
 Values arrive unsigned, as the device's bytes were counted: a row states width and sign. A value
-that does not fit its row is nothing, never a guess.
+that does not fit its row is nothing, never a guess. What is scaled is scaled in whole numbers and
+divided once, so that 12345 x 0.001 is the double nearest to 12.345, which is written as 12.345.
 """
 
-from collections.abc import Iterable, Mapping
+import base64
+import binascii
+import math
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TypeAlias
+from fractions import Fraction
+from functools import partial
+from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 Decoded: TypeAlias = bool | int | float | str
+Reader: TypeAlias = Callable[[object], Decoded]
+"""Makes of a raw value what it means. Raises Misfit."""
 
 BITS = 8
 GLOB_SIGNS = "*?["
+WIDTH_MAX = 65_535
+"""Bytes of one value: codec 8 extended counts them in two bytes."""
 
 
 class IoKind(StrEnum):
@@ -34,23 +44,34 @@ class IoKind(StrEnum):
     TEXT = "text"
 
 
+def _width(row: object, attribute: "Attribute[Any]", width: int | None) -> None:
+    if width is not None and not 1 <= width <= WIDTH_MAX:
+        raise ValueError(f"bytes must be 1 to {WIDTH_MAX}, not {width}")
+
+
+def _finite(row: object, attribute: "Attribute[Any]", number: Decimal) -> None:
+    if not math.isfinite(number):  # as the double that the table holds
+        raise ValueError(f"{attribute.name} must be a finite number, not {number}")
+
+
 @frozen
 class IoMapping:
-    """One row. `model` is a name or a glob, `bytes` the width of the raw integer (None: any).
+    """One row. `model` is a name or a glob, `bytes` the width of the raw value (None: any).
 
     A number is raw x `multiplier` + `offset`, in `unit`; `least` and `most` bound the raw integer
     after its sign is read, and what lies outside is an error code of the device. `values` name the
     raw values of an enum. `little_endian`: the digits of a hex are those of the bytes from the last
-    to the first.
+    to the first. A double of the table io_mappings becomes a decimal by its shortest digits,
+    Decimal(repr(0.001)). Raises ValueError for a width or a number that cannot be.
     """
 
     model: str
     io_id: int
     name: str
     kind: IoKind = IoKind.UINT
-    bytes: int | None = None
-    multiplier: Decimal = Decimal(1)
-    offset: Decimal = Decimal(0)
+    bytes: int | None = field(default=None, validator=_width)
+    multiplier: Decimal = field(default=Decimal(1), validator=_finite)
+    offset: Decimal = field(default=Decimal(0), validator=_finite)
     unit: str = ""
     least: int | None = None
     most: int | None = None
@@ -75,78 +96,118 @@ class Misfit(Exception):
     """A raw value that its mapping has no meaning for."""
 
 
-def mapping_of(model: str, table: Iterable[IoMapping]) -> dict[int, IoMapping]:
-    """The rows that count for a model, by IO id, in the order of the ids. Of two rows as specific
-    as each other the one with the smaller name counts."""
-    fitting = [row for row in table if row.fits(model)]
-    fitting.sort(key=lambda row: (row.io_id, row.specificity, row.name))
+def mapping_of(model: str, *tables: Iterable[IoMapping]) -> dict[int, IoMapping]:
+    """The rows that count for a model, by IO id, in the order of the ids.
+
+    A row of an earlier table stands before any of a later one. Within a table the most specific
+    counts; of two as specific as each other the one with the smaller name, then the smaller text.
+    """
     found: dict[int, IoMapping] = {}
-    for row in fitting:
-        found.setdefault(row.io_id, row)
-    return found
+    for table in tables:
+        for row in sorted((row for row in table if row.fits(model)), key=_precedence):
+            found.setdefault(row.io_id, row)
+    return dict(sorted(found.items()))
 
 
-def decoded(row: IoMapping, raw: object) -> Decoded:
-    """A raw value as its row reads it. Raises Misfit."""
+def _precedence(row: IoMapping) -> tuple[tuple[bool, int, str], str, str]:
+    return row.specificity, row.name, repr(row)
+
+
+def reader(row: IoMapping) -> Reader:
+    """What reads the raw values of a row: JSON values as the bag has them."""
     match row.kind:
         case IoKind.TEXT:
-            return _text(raw)
+            return _text
         case IoKind.BOOL:
-            return _flag(raw)
+            return _flag
         case IoKind.HEX:
-            return _hex(row, _unsigned(row, _integer(raw)))
+            return partial(_hex, row)
         case IoKind.ENUM:
-            return _named(row, _unsigned(row, _integer(raw)))
-        case IoKind.INT:
-            return _scaled(row, _signed(row, _integer(raw)))
-        case IoKind.UINT:
-            return _scaled(row, _unsigned(row, _integer(raw)))
+            return partial(_named, row)
+        case IoKind.INT | IoKind.UINT:
+            return _scaling(row)
 
 
 # -- raw values ------------------------------------------------------------------------------------
 
 DIGITS_MAX = 100
-"""An integer beyond 2^53 arrives as a decimal string of at most so many digits."""
+"""An integer beyond 2^53 arrives as a decimal string of at most so many digits; one that is written
+out has no leave to be longer."""
+_INTEGER_MAX = 10**DIGITS_MAX - 1
 
 
 def _integer(raw: object) -> int:
     """An integer, or the decimal string that a great one is stored as. 5.0 and true are none."""
-    if isinstance(raw, int) and not isinstance(raw, bool):
+    if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) <= _INTEGER_MAX:
         return raw
-    if isinstance(raw, str) and len(raw) <= DIGITS_MAX:
-        digits = raw.removeprefix("-")
-        if digits.isascii() and digits.isdigit():
-            return int(raw)
+    if isinstance(raw, str) and _is_decimal(raw):
+        return int(raw)
     raise Misfit
 
 
-def _unsigned(row: IoMapping, raw: int) -> int:
-    if raw < 0 or (row.bytes is not None and raw >= 1 << BITS * row.bytes):
-        raise Misfit
-    return raw
+def _is_decimal(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return len(digits) <= DIGITS_MAX and digits.isascii() and digits.isdigit()
 
 
-def _signed(row: IoMapping, raw: int) -> int:
-    """Two's complement. A number below 0 can mean but itself, if it is not below the least."""
-    if row.bytes is None:
-        return raw
-    half = 1 << BITS * row.bytes - 1
-    if not -half <= raw < 2 * half:
+def _unsigned(row: IoMapping, raw: object) -> int:
+    """The integer, if the bytes of the row can hold it."""
+    number = _integer(raw)
+    if number < 0 or (row.bytes is not None and number.bit_length() > BITS * row.bytes):
         raise Misfit
-    return raw - 2 * half if raw >= half else raw
+    return number
 
 
 # -- what they mean --------------------------------------------------------------------------------
 
 
-def _scaled(row: IoMapping, raw: int) -> int | float:
-    """The number in its unit: whole where it is scaled by nothing, else the nearest double of the
-    exact decimal."""
-    if (row.least is not None and raw < row.least) or (row.most is not None and raw > row.most):
-        raise Misfit
-    value = raw * row.multiplier + row.offset
-    whole = row.multiplier == row.multiplier.to_integral_value()
-    return int(value) if whole and value == value.to_integral_value() else float(value)
+def _scaling(row: IoMapping) -> Reader:
+    """Reads the number in its unit: an integer where multiplier and offset are whole, else the
+    double nearest to the exact value.
+
+    (raw x times + plus) / parts in integers is exact up to the division, and Python rounds that one
+    correctly; decimals would cost more and be exact to the digits of their context only.
+    """
+    multiplier, offset = Fraction(row.multiplier), Fraction(row.offset)
+    parts = math.lcm(multiplier.denominator, offset.denominator)
+    times, plus = int(multiplier * parts), int(offset * parts)
+    least, most = _range(row)
+    # The upper half of what a signed row's bytes count stands for the numbers below 0.
+    turn = 1 << BITS * row.bytes if row.kind is IoKind.INT and row.bytes is not None else 0
+    half = turn // 2
+
+    def scaled(raw: object) -> int | float:
+        number = _integer(raw)
+        if half <= number < turn:
+            number -= turn
+        if not least <= number <= most:
+            raise Misfit
+        exact = number * times + plus
+        if parts == 1:
+            return exact
+        try:
+            return exact / parts
+        except OverflowError:  # beyond every double
+            raise Misfit from None
+
+    return scaled
+
+
+def _range(row: IoMapping) -> tuple[int, int]:
+    """The least and the most that a number's raw integer can be, its sign read. A number below 0
+    can mean but itself, if its row is signed."""
+    signed = row.kind is IoKind.INT
+    if row.bytes is None:
+        least, most = -_INTEGER_MAX if signed else 0, _INTEGER_MAX
+    elif signed:
+        half = 1 << BITS * row.bytes - 1
+        least, most = -half, half - 1
+    else:
+        least, most = 0, (1 << BITS * row.bytes) - 1
+    return (
+        least if row.least is None else max(least, row.least),
+        most if row.most is None else min(most, row.most),
+    )
 
 
 def _flag(raw: object) -> bool:
@@ -158,23 +219,50 @@ def _flag(raw: object) -> bool:
     return number == 1
 
 
-def _named(row: IoMapping, raw: int) -> str:
-    if raw not in row.values:
+def _named(row: IoMapping, raw: object) -> str:
+    number = _unsigned(row, raw)
+    if number not in row.values:
         raise Misfit
-    return row.values[raw]
+    return row.values[number]
 
 
-def _hex(row: IoMapping, raw: int) -> str:
-    width = row.bytes if row.bytes is not None else (raw.bit_length() + BITS - 1) // BITS or 1
-    return raw.to_bytes(width, "little" if row.little_endian else "big").hex()
+def _hex(row: IoMapping, raw: object) -> str:
+    octets = _octets(row, raw)
+    return (octets[::-1] if row.little_endian else octets).hex()
+
+
+def _octets(row: IoMapping, raw: object) -> bytes:
+    """The bytes in the order in which the device sent them, be they stored as a number or, when
+    they came as bytes, in base64. A text of nothing but digits is a number, unless it is as long
+    as the base64 of the row's bytes: then it may be either, and is not guessed."""
+    if isinstance(raw, str):
+        if not _is_decimal(raw):
+            return _from_base64(row, raw)
+        if row.bytes is not None and 3 * len(raw) == 4 * row.bytes:
+            raise Misfit
+    number = _unsigned(row, raw)
+    width = row.bytes if row.bytes is not None else (number.bit_length() + BITS - 1) // BITS or 1
+    return number.to_bytes(width, "big")
+
+
+def _from_base64(row: IoMapping, text: str) -> bytes:
+    try:
+        octets = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Misfit from None
+    if not octets or (row.bytes is not None and len(octets) != row.bytes):
+        raise Misfit
+    return octets
 
 
 def _text(raw: object) -> str:
-    if isinstance(raw, str) and raw:
+    """A text as it is, or the digits of an integer. What came as bytes stays base64, for nothing
+    tells the two apart."""
+    if isinstance(raw, str):
+        if not raw:
+            raise Misfit
         return raw
-    if isinstance(raw, int) and not isinstance(raw, bool):
-        return str(raw)
-    raise Misfit
+    return str(_integer(raw))
 
 
 # -- the default table -----------------------------------------------------------------------------
@@ -230,3 +318,8 @@ DEFAULT_TABLE: tuple[IoMapping, ...] = (
     *_numbers(1, {253: "driving_event", 255: "overspeeding"}),
 )  # fmt: skip
 """What is known of the devices that the service was made for."""
+
+URGENT = frozenset({247, 249, 252})
+"""IO ids of the default table that race control must never lose when newer fixes stand in for older
+ones: crash, jamming, unplugged, where their value is not 0. So must no record of panic priority
+(`PANIC` of core/model.py). Ask for membership only: a set has no order."""

@@ -1,10 +1,13 @@
 """What one device says about a segment, taken alone.
 
-Lap by lap: the finish is the first pass of the finish object before which at least half of the
-ordered objects can be validated, and the assignment is the best among the passes up to it; so
-nothing that happens after the finish can change anything. Where no pass of the finish has half of
-the objects before it, the last one after every pass of an object counts, out of order. Without
-ordered objects it is the first pass of the finish after the start.
+In two steps. Which pass of the finish object counts is decided by the assignment over the whole
+window: the first one before which it holds at least half of the ordered objects; where there is
+none, the last one after every pass of an object, out of order. So who passes later objects and the
+finish on the way out has not finished. What counts is then the best assignment among the passes
+before that finish; those after it validate nothing. Without ordered objects it is the first pass of
+the finish after the start. Laps are read one by one, each from the finish of the one before; in
+their window lie the passes of the laps to come, so there each pass of the finish is decided by the
+assignment up to it.
 
 Nothing is finished that was not begun: while no departure was seen, nor any object, a pass of the
 finish is the way to the start. The start is found last, because it has to lie before the first
@@ -101,16 +104,13 @@ def _lap(
             for own, taken_by in zip(fixed, held, strict=True)
         )
 
-    for finish in _finishes(case, witness, number, begin, taken):
-        before = marks(finish.at)
-        validated = _validated(case, number, before)
-        enough = 2 * validated >= len(ordered) and validated >= least
-        if enough or finish.ruling is not None:
-            return _Lap(before, finish)
-    last = _last_after_all(case, witness, number, begin, stays, taken)
-    if last is not None and _validated(case, number, marks(last.at)) >= least:
-        return _Lap(marks(last.at), evolve(last, out_of_order=True))
-    return _Lap(marks(end), None)
+    finish = _finish(case, witness, number, begin, stays, taken)
+    if finish is None:
+        return _Lap(marks(end), None)
+    before = marks(finish.at)
+    if finish.ruling is None and _validated(case, number, before) < least:
+        return _Lap(marks(end), None)
+    return _Lap(before, finish)
 
 
 def _ends(case: Case) -> tuple[int, int]:
@@ -173,7 +173,7 @@ def _finishes(
             yield Mark(enter.at, witness.device_id, used, enter, enter.provisional)
 
 
-def _last_after_all(
+def _finish(
     case: Case,
     witness: Witness,
     lap: int,
@@ -181,22 +181,32 @@ def _last_after_all(
     stays: Sequence[Sequence[Stay]],
     taken: set[Pass],
 ) -> Mark | None:
-    """The last pass of the finish, if it lies after every pass of an object of the lap."""
+    """The finish of a lap, None where there is none."""
+    found = list(_finishes(case, witness, lap, begin, taken))
+    if not found or found[0].ruling is not None:
+        return found[0] if found else None
+    several_laps = case.segment.laps > 1
+    held = assign(stays, begin, _ends(case)[1])
+    for mark in found:
+        if several_laps:
+            held = assign(stays, begin, mark.at)
+        before = [one if one is not None and one.at <= mark.at else None for one in held]
+        if 2 * _validated(case, lap, before) >= len(stays):
+            return mark
     last = max(
         (max(stay.since, begin) for own in stays for stay in own if stay.until >= begin),
         default=begin,
     )
-    found = [m for m in _finishes(case, witness, lap, begin, taken) if m.at >= last]
-    return found[-1] if found else None
+    return evolve(found[-1], out_of_order=True) if found[-1].at >= last else None
 
 
-def _validated(case: Case, lap: int, marks: Sequence[Mark | None]) -> int:
-    """How many objects of a lap are held, those that a ruling validates included."""
+def _validated(case: Case, lap: int, held: Sequence[object | None]) -> int:
+    """How many objects of a lap are held, or stand by a ruling that validates or times them."""
     count = 0
-    for thing, mark in zip(case.segment.ordered, marks, strict=True):
+    for thing, one in zip(case.segment.ordered, held, strict=True):
         ruling = case.decisions.on(thing.id, lap)
-        by_ruling = ruling is not None and ruling.kind is RulingKind.VALIDATE
-        count += mark is not None or by_ruling
+        stands = ruling is not None and ruling.kind in (RulingKind.VALIDATE, RulingKind.SET_TIME)
+        count += one is not None or stands
     return count
 
 

@@ -5,41 +5,24 @@ is remarkable about the files to stderr. A file that is wrong is one sentence an
 file that is not there exit code 2.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from attrs import frozen
 
 from processor.adapters.files.course_file import CourseFile
-from processor.adapters.files.points import Reading
+from processor.adapters.files.driven import Driven, TrackFile
 from processor.adapters.files.wrong import WrongFile
-from processor.domain.course import Entry
-from processor.domain.model import Track
 from processor.domain.rules import Rules
 from processor.entrypoints import show
 from processor.entrypoints.exits import Ends, Exit
 
-RULES_NONE = Rules(version="none")
-
 
 class WrongContent(Ends):
     code = Exit.FAILED
-
-
-@frozen
-class TrackFile:
-    """An argument TRACK: a path, and the entry that it is of, if it says one."""
-
-    path: Path
-    entry: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.entry or self.path.stem
 
 
 class TrackArgument(click.ParamType[TrackFile]):
@@ -58,11 +41,28 @@ class TrackArgument(click.ParamType[TrackFile]):
         path = Path(value)
         if not path.is_file():
             self.fail(f"there is no file {value!r}", param, ctx)
+        if said is not None and not said.isprintable():
+            self.fail(f"{said!r} names no entry: a name is UTF-8 that can be printed", param, ctx)
         return TrackFile(path, said)
 
 
+class OutFile(click.Path):
+    """A file to be written. Whether it can be is asked before all the work."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {str(path.parent)!r}", param, ctx)
+        if not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
+            self.fail(f"nothing can be written into {str(path.parent)!r}", param, ctx)
+        return path
+
+
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+OUT = OutFile()
 
 
 @click.command()
@@ -90,40 +90,32 @@ def score(
     """
     if crossings is not None and crossings.suffix.lower() not in (".gpx", ".geojson", ".json"):
         raise click.BadParameter("must end in .gpx or .geojson", param_hint="--crossings")
-    from processor.adapters.files.score_json import Warned
+    if plot is not None:
+        # Before all the work: without the extra it ends here.
+        from processor.adapters.files.plot import draw
     from processor.adapters.files.score_json import as_json as output
+    from processor.adapters.files.warned import Warned
     from processor.domain.scoring import score as judge
 
     rules = read_rules(rules_file)
     file = read_course_file(course, rules)
-    read = [(track, _read_track(track.path)) for track in tracks]
-    entries, driven, added = _assigned(file, read)
-    warned = [
-        *(Warned("", "course", None, None, sentence) for sentence in file.warnings),
-        *(Warned(name, "unknown-entry", None, None, sentence) for name, sentence in added),
-        *(
-            Warned(_entry_of(file, track, each.device_id), each.what, each.since, each.until,
-                   each.message)
-            for track, reading in read
-            for each in reading.remarks
-        ),
-    ]  # fmt: skip
-    scored = judge(file.course, entries, driven, rules)
-    told = output(scored, file, warned)
+    driven = _read_driven(file, tracks)
+    scored = judge(file.course, driven.entries, driven.tracks, rules)
+    of_course = (Warned("", "course", None, None, sentence) for sentence in file.warnings)
+    told = output(scored, file, [*of_course, *driven.warned])
     if as_json:
         show.json(told)
     else:
         from processor.entrypoints.scoreboard import print_scores
 
         print_scores(told, explain=explain)
-    if crossings is not None:
-        from processor.adapters.files.geo_out import write_crossings
+    with _wrong_is_said():
+        if crossings is not None:
+            from processor.adapters.files.geo_out import write_crossings
 
-        write_crossings(crossings, told["crossings"])
-    if plot is not None:
-        from processor.adapters.files.plot import draw
-
-        draw(plot, scored, file)
+            write_crossings(crossings, told["crossings"])
+        if plot is not None:
+            draw(plot, scored, file)
     return Exit.DONE
 
 
@@ -132,10 +124,11 @@ def score(
 
 def read_rules(path: Path | None) -> Rules:
     """The rules of a file; without one there are no penalties."""
-    if path is None:
-        return RULES_NONE
+    from processor.adapters.files.rules_toml import no_rules
     from processor.adapters.files.rules_toml import read_rules as read
 
+    if path is None:
+        return no_rules()
     with _wrong_is_said():
         return read(path)
 
@@ -148,11 +141,11 @@ def read_course_file(path: Path, rules: Rules) -> CourseFile:
         return read_course(path, rules.openrally)
 
 
-def _read_track(path: Path) -> Reading:
-    from processor.adapters.files.scoring_tracks import read_track
+def _read_driven(file: CourseFile, tracks: Sequence[TrackFile]) -> Driven:
+    from processor.adapters.files.driven import read_driven
 
     with _wrong_is_said():
-        return read_track(path)
+        return read_driven(file, tracks)
 
 
 @contextmanager
@@ -163,66 +156,6 @@ def _wrong_is_said() -> Iterator[None]:
         raise WrongContent(str(error)) from None
     except OSError as error:
         raise click.UsageError(f"{error.filename}: {error.strerror}") from None
-
-
-# -- who drove what -------------------------------------------------------------------------------
-
-
-def _entry_of(file: CourseFile, track: TrackFile, device_id: str) -> str:
-    """The entry of a device in a file: the one that was said, else the one that the course gives
-    the device to, else the file's name."""
-    if track.entry is None:
-        for entry in file.entries:
-            if any(device.device_id == device_id for device in entry.devices):
-                return entry.id
-    return track.name
-
-
-def _assigned(
-    file: CourseFile, read: Sequence[tuple[TrackFile, Reading]]
-) -> tuple[tuple[Entry, ...], Mapping[str, tuple[Track, ...]], list[tuple[str, str]]]:
-    """Entries, their tracks, and which entries were added because the course does not know them."""
-    parts: dict[str, dict[str, list[Track]]] = {}
-    for track, reading in read:
-        for each in reading.tracks:
-            name = _entry_of(file, track, each.device_id)
-            parts.setdefault(name, {}).setdefault(each.device_id, []).append(each)
-        if not reading.tracks:
-            parts.setdefault(track.name, {})
-    known = {entry.id for entry in file.entries}
-    unknown = sorted(parts.keys() - known)
-    entries = (*file.entries, *map(Entry, unknown))
-    sentence = "the course does not list this entry; it is scored all the same"
-    added = [(name, sentence) for name in unknown] if file.entries else []
-    driven = {
-        name: tuple(_merged(of_device) for _, of_device in sorted(devices.items()))
-        for name, devices in parts.items()
-    }
-    return entries, driven, added
-
-
-def _merged(parts: Iterable[Track]) -> Track:
-    """One track of the pieces that several files hold of one device. Of two fixes with one instant
-    the smaller place counts, so that the order of the files decides nothing."""
-    pieces = list(parts)
-    if len(pieces) == 1:
-        return pieces[0]
-    at, latitude, longitude, speed_kmh, hdop = (
-        np.concatenate([getattr(piece, name) for piece in pieces])
-        for name in ("at", "latitude", "longitude", "speed_kmh", "hdop")
-    )
-    order = np.lexsort((hdop, speed_kmh, longitude, latitude, at))
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = np.diff(at[order]) > 0
-    order = order[first]
-    return Track(
-        pieces[0].device_id,
-        at[order],
-        latitude[order],
-        longitude[order],
-        speed_kmh[order],
-        hdop[order],
-    )
 
 
 # -- course ---------------------------------------------------------------------------------------
@@ -264,11 +197,9 @@ def lint_command(
         for sentence in read.warnings:
             click.echo(sentence, err=True)
         if rows:
-            show.table(
-                f"{len(rows)} finding{'s' if len(rows) > 1 else ''}",
-                ("place", "what", "message", "remedy"),
-                [tuple(row.values()) for row in rows],
-            )
+            title = f"{len(rows)} finding{'s' if len(rows) > 1 else ''}"
+            columns = ("place", "what", "message", "remedy")
+            show.tables((title, columns, [tuple(row.values()) for row in rows]))
         else:
             click.echo("nothing was found")
     return Exit.FAILED if rows else Exit.DONE

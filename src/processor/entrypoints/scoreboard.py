@@ -3,35 +3,60 @@
 They are printed from what --json prints, so that the two cannot differ.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
 from processor.entrypoints import show
 
-Row = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any]
+Shown: TypeAlias = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""A table: title, columns, rows."""
+
+
+WARNINGS_SHOWN = 5
+"""Of one kind and entry: a tracker that sends every 65 s has hundreds of gaps."""
 
 
 def print_scores(told: Mapping[str, Any], *, explain: bool) -> None:
     """Results by stage, penalties, what was missed; with `explain` each record's sentence."""
-    for stage in dict.fromkeys(row["stage"] for row in told["results"]):
-        _results(stage, [row for row in told["results"] if row["stage"] == stage])
-    _penalties(told["penalties"])
-    _missed([row for row in told["crossings"] if row["kind"] in ("missed", "unverified")])
-    if explain:
-        _explained(told)
-    for row in told["warnings"]:
-        who = f"{row['entry']}: " if row["entry"] else ""
-        click.echo(f"{who}{row['what']}: {row['message']}", err=True)
+    not_passed = [row for row in told["crossings"] if row["kind"] in ("missed", "unverified")]
+    show.tables(
+        _results(told["results"]),
+        _penalties(told["penalties"]),
+        _missed(not_passed),
+        *([_explained(told["timing"])] if explain else []),
+    )
+    _warnings(told["warnings"])
 
 
-def _results(stage: str, rows: Sequence[Row]) -> None:
-    show.table(
-        f"{stage}: results",
-        ("pos", "entry", "class", "in class", "status", "time", "penalty", "total", "gap", "note"),
+def _warnings(rows: Sequence[Row]) -> None:
+    shown: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        kind = row["entry"], row["what"]
+        shown[kind] += 1
+        if shown[kind] <= WARNINGS_SHOWN:
+            click.echo(f"{_who(row['entry'])}{row['what']}: {row['message']}", err=True)
+    for (entry, what), count in shown.items():
+        if count > WARNINGS_SHOWN:
+            more = count - WARNINGS_SHOWN
+            click.echo(f"{_who(entry)}{what}: {more} more, --json has all", err=True)
+
+
+def _who(entry: str) -> str:
+    return f"{entry}: " if entry else ""
+
+
+def _results(rows: Sequence[Row]) -> Shown:
+    return (
+        "results",
+        ("stage", "pos", "entry", "class", "in class", "status", "time", "penalty", "total", "gap",
+         "note"),
         [
             (
+                row["stage"],
                 str(row["position"] or "-"),
                 row["entry"],
                 row["class"],
@@ -45,7 +70,7 @@ def _results(stage: str, rows: Sequence[Row]) -> None:
             )
             for row in rows
         ],
-    )
+    )  # fmt: skip
 
 
 def _note(row: Row) -> str:
@@ -58,53 +83,55 @@ def _note(row: Row) -> str:
     return "; ".join(notes)
 
 
-def _penalties(rows: Sequence[Row]) -> None:
-    if rows:
-        show.table(
-            "penalties",
-            ("entry", "segment", "type", "object", "penalty", "why"),
-            [
-                (
-                    row["entry"],
-                    row["segment"] or "",
-                    row["type"],
-                    row["object"] or "",
-                    _cost(row),
-                    row["explanation"].get("text", ""),
-                )
-                for row in rows
-            ],
-        )
+def _penalties(rows: Sequence[Row]) -> Shown:
+    return (
+        "penalties",
+        ("stage", "entry", "segment", "type", "object", "penalty", "why"),
+        [
+            (
+                row["stage"],
+                row["entry"],
+                row["segment"] or "",
+                row["type"],
+                row["object"] or "",
+                _cost(row),
+                row["explanation"].get("text", ""),
+            )
+            for row in rows
+        ],
+    )
 
 
 def _cost(row: Row) -> str:
-    return f"{row['penalty_seconds']:g} s" if row["outcome"] == "time" else str(row["outcome"])
+    time = row["outcome"] == "time"
+    return f"{shortened(row['penalty_seconds'])} s" if time else str(row["outcome"])
 
 
-def _missed(rows: Sequence[Row]) -> None:
-    if rows:
-        show.table(
-            "not passed",
-            ("entry", "segment", "object", "what", "nearest"),
-            [
-                (
-                    row["entry"],
-                    row["segment"],
-                    row["object"],
-                    row["kind"],
-                    "" if row["distance_m"] is None else f"{row['distance_m']:.1f} m",
-                )
-                for row in rows
-            ],
-        )
-
-
-def _explained(told: Mapping[str, Any]) -> None:
-    show.table(
-        "timing",
-        ("entry", "segment", "kind", "object", "time", "+-", "status", "why"),
+def _missed(rows: Sequence[Row]) -> Shown:
+    return (
+        "not passed",
+        ("stage", "entry", "segment", "object", "what", "nearest"),
         [
             (
+                row["stage"],
+                row["entry"],
+                row["segment"],
+                row["object"],
+                row["kind"],
+                "" if row["distance_m"] is None else f"{row['distance_m']:.1f} m",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _explained(rows: Sequence[Row]) -> Shown:
+    return (
+        "timing",
+        ("stage", "entry", "segment", "kind", "object", "time", "+-", "status", "why"),
+        [
+            (
+                row["stage"],
                 row["entry"],
                 row["segment"],
                 row["kind"],
@@ -114,9 +141,14 @@ def _explained(told: Mapping[str, Any]) -> None:
                 row["status"],
                 row["explanation"].get("text", ""),
             )
-            for row in told["timing"]
+            for row in rows
         ],
     )
+
+
+def shortened(seconds: float) -> str:
+    """Seconds with two decimals, fewer where there are fewer: 900, 2.5, 2.27."""
+    return f"{seconds:.2f}".rstrip("0").rstrip(".")
 
 
 def clock(ms: int | None) -> str:

@@ -1,6 +1,8 @@
 """Decoding a whole bag: names, what is left out, and what is counted."""
 
+import base64
 import json
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.domain.attributes import MODELS_MAX, Attributes, IoDecoder
-from processor.domain.io_mapping import DEFAULT_TABLE, IoMapping
+from processor.domain.io_mapping import DEFAULT_TABLE, IoKind, IoMapping
 
 DECODER = IoDecoder(DEFAULT_TABLE)
 
@@ -47,6 +49,34 @@ def test_of_two_ids_with_one_name_the_smaller_has_it() -> None:
     assert decoder.decode("", b'{"10":1,"9":2}') == Attributes(b'{"a":2}', 0, 1)
 
 
+def test_if_the_smaller_id_does_not_fit_the_greater_one_has_the_name() -> None:
+    decoder = IoDecoder([IoMapping("*", 9, "a", bytes=1), IoMapping("*", 10, "a")])
+    assert decoder.decode("", b'{"9":256,"10":1}') == Attributes(b'{"a":1}', 0, 1)
+
+
+def test_an_earlier_table_stands_before_a_later_one() -> None:
+    decoder = IoDecoder([IoMapping("*", 66, "supply_mv", bytes=2)], DEFAULT_TABLE)
+    assert decoder.decode("FMB930", b'{"66":1263,"239":1}') == Attributes(
+        b'{"ignition":true,"supply_mv":1263}', 0, 0
+    )
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e999", "9" * 5000])
+def test_a_number_that_no_double_holds_costs_nothing_but_itself(number: str) -> None:
+    bag = f'{{"66":{number},"239":1,"9999":{number}}}'.encode()
+    assert DECODER.decode("", bag) == Attributes(b'{"ignition":true}', unmapped=1, misfits=1)
+
+
+def test_an_integer_of_any_length_is_read_or_left_out() -> None:
+    decoder = IoDecoder(
+        [IoMapping("*", 1, "n", multiplier=Decimal(1000)), IoMapping("*", 2, "t", IoKind.TEXT)]
+    )
+    for digits in (100, 101, 4299, 4300, 4301, 20_000):
+        number = "9" * digits
+        found = decoder.decode("", f'{{"1":{number},"2":{number}}}'.encode())
+        assert found.misfits == (0 if digits == 100 else 2)
+
+
 def test_ever_new_models_do_not_fill_the_memory() -> None:
     decoder = IoDecoder(DEFAULT_TABLE[:1])
     for number in range(2 * MODELS_MAX):
@@ -63,6 +93,8 @@ def test_what_is_no_bag_is_refused(bag: bytes) -> None:
 RAW = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.text(),
     st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**70).map(str),
+    st.binary(max_size=12).map(lambda octets: base64.b64encode(octets).decode()),
+    st.lists(st.integers(), max_size=2), st.dictionaries(st.text(), st.integers(), max_size=2),
 )  # fmt: skip
 IDS = st.sampled_from([str(row.io_id) for row in DEFAULT_TABLE]) | st.text(max_size=4)
 

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from processor.domain.course import Entry, Kind, Object, StartRule, Zone
-from processor.domain.infringement import Infringement, clock
+from processor.domain.infringement import Infringement, clock, plain
 from processor.domain.infringements import infringements
 from processor.domain.model import Evidence, Fix, Pass, Track
 from processor.domain.rules import Offence
@@ -286,3 +286,10 @@ def test_a_limit_of_zero_gives_no_share_of_it() -> None:
         ("speed-limit", "Z1", Decimal(9)),
         ("speed-impulse", "Z1", Decimal(9)),
     ]
+
+
+def test_a_number_with_endless_digits_is_read_with_four() -> None:
+    assert plain(Decimal(25) / 110) == "0.2273"
+    assert [plain(Decimal(said)) for said in ("900", "2.50", "0.000000001")] == [
+        "900", "2.5", "0.000000001"
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The IO mapping: which row counts, and what it makes of a raw value."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,12 +9,19 @@ from hypothesis import strategies as st
 
 from processor.domain.io_mapping import (
     DEFAULT_TABLE,
+    URGENT,
+    WIDTH_MAX,
+    Decoded,
     IoKind,
     IoMapping,
     Misfit,
-    decoded,
     mapping_of,
+    reader,
 )
+
+
+def decoded(row: IoMapping, raw: object) -> Decoded:
+    return reader(row)(raw)
 
 
 def read(io_id: int, raw: object, model: str = "FMB920") -> object:
@@ -45,6 +53,7 @@ def read(io_id: int, raw: object, model: str = "FMB920") -> object:
         (75, 0, "temperature_4_c", 0.0),
         (78, 0x1E00000F9C8F7601, "ibutton", "01768f9c0f00001e"),
         (78, str(0xFE00000F9C8F7601), "ibutton", "01768f9c0f0000fe"),
+        (78, "HgAAD5yPdgE=", "ibutton", "01768f9c0f00001e"),  # as bytes: eight, in base64
         (80, 3, "data_mode", 3),
         (113, 100, "battery_percent", 100),
         (181, 12, "pdop", 1.2),
@@ -88,7 +97,10 @@ def test_the_voltage_of_an_fmb930_is_in_hundredths() -> None:
         (72, 2**32), (17, 65_536), (66, 65_536), (17, -32_769), (66, -1),
         (21, 6), (113, 101), (239, 2), (239, "on"), (239, None),
         (66, 12.5), (66, 12.0), (66, True), (66, "12 V"), (66, ""), (66, "１２"), (66, [12]),
-        (78, 2**64), (78, "AXaPnA8AAB4="), (11, ""), (11, True), (11, 1.5), (66, "9" * 101),
+        (78, 2**64), (78, -1), (78, "AXaPnA8A"), (78, "AXaPnA8AAB4"), (78, "é"), (78, ""),
+        (78, True), (78, 1.0), (240, 1.0), (247, 256), (73, -(2**31) - 1), (72, 2**31 - 1),
+        (11, ""), (11, None), (11, True), (11, 1.5), (66, "9" * 101),
+        (11, {"a": 1}), (66, {}), (78, []),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_nothing(io_id: int, raw: object) -> None:
@@ -113,6 +125,57 @@ def test_offset_and_multiplier() -> None:
     assert decoded(row, 101) == 10.5
     whole = IoMapping("*", 1, "t", bytes=1, offset=Decimal(-40))
     assert (decoded(whole, 101), type(decoded(whole, 101))) == (61, int)
+
+
+def test_a_scaled_number_has_no_noise_and_a_great_one_loses_no_digit() -> None:
+    thousandths = IoMapping("*", 1, "t", multiplier=Decimal("0.001"))
+    assert [decoded(thousandths, raw) for raw in (12_345, 1, 3, 1_005, 69_999)] == [
+        12.345, 0.001, 0.003, 1.005, 69.999,
+    ]  # fmt: skip
+    assert decoded(IoMapping("*", 1, "n"), str(10**40 + 1)) == 10**40 + 1
+    assert decoded(IoMapping("*", 1, "n", multiplier=Decimal(2)), str(10**40 + 1)) == 2 * 10**40 + 2
+
+
+@given(st.integers(0, 2**64), st.integers(-9, 9), st.integers(-999, 999), st.integers(-3, 3))
+def test_a_scaled_number_is_the_double_nearest_to_the_exact_one(
+    raw: int, exponent: int, offset: int, offset_exponent: int
+) -> None:
+    multiplier, plus = Decimal(7).scaleb(exponent), Decimal(offset).scaleb(offset_exponent)
+    row = IoMapping("*", 1, "n", multiplier=multiplier, offset=plus)
+    with localcontext(prec=100):
+        assert float(decoded(row, raw)) == float(raw * multiplier + plus)
+
+
+def test_what_is_beyond_every_double_is_nothing() -> None:
+    row = IoMapping("*", 1, "n", multiplier=Decimal("1e307"), offset=Decimal("0.5"))
+    assert decoded(row, 1) == 1e307
+    with pytest.raises(Misfit):
+        decoded(row, 1000)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bytes": 0}, {"bytes": -1}, {"bytes": WIDTH_MAX + 1}, {"multiplier": Decimal("NaN")},
+        {"multiplier": Decimal("1e400")}, {"offset": Decimal("Infinity")},
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        IoMapping("*", 1, "n", **wrong)
+
+
+def test_hex_of_bytes_keeps_the_zeros_in_front() -> None:
+    row = IoMapping("*", 385, "beacon", IoKind.HEX)
+    assert decoded(row, "AAECAw==") == "00010203"
+    assert decoded(IoMapping("*", 1, "x", IoKind.HEX, bytes=4), 0x010203) == "00010203"
+
+
+def test_digits_that_may_be_a_number_or_three_bytes_are_not_guessed() -> None:
+    row = IoMapping("*", 1, "x", IoKind.HEX, bytes=3)
+    assert [decoded(row, raw) for raw in (1234, "123", "AAEC")] == ["0004d2", "00007b", "000102"]
+    with pytest.raises(Misfit):
+        decoded(row, "1234")
 
 
 def test_hex_without_a_width_has_the_bytes_that_it_needs() -> None:
@@ -146,10 +209,36 @@ def test_the_order_of_the_table_decides_nothing(models: list[str]) -> None:
     assert mapping_of("", map(named, models))[1].name == "*"
 
 
-@given(st.integers(1, 8), st.integers(-(2**63), 2**63 - 1))
-def test_two_s_complement_comes_back(width: int, number: int) -> None:
-    half = 1 << 8 * width - 1
-    inside = -half <= number < half
+def test_a_row_of_an_earlier_table_stands_before_a_more_specific_one_of_a_later() -> None:
+    ours = [IoMapping("FMB*", 66, "supply_mv"), IoMapping("FMB*", 900, "ours")]
+    mapping = mapping_of("FMB930", ours, DEFAULT_TABLE)
+    assert (mapping[66].name, mapping[67].name, mapping[900].name) == (
+        "supply_mv", "battery_voltage_v", "ours",
+    )  # fmt: skip
+    assert list(mapping) == sorted(mapping)
+    assert mapping_of("FMC130", ours, DEFAULT_TABLE)[66].name == "external_voltage_v"
+
+
+def test_two_rows_that_differ_in_the_multiplier_alone_are_taken_in_a_fixed_order() -> None:
+    rows = [IoMapping("*", 1, "n", multiplier=Decimal(n)) for n in (2, 3)]
+    assert mapping_of("", rows) == mapping_of("", rows[::-1])
+
+
+def test_the_urgent_ids_are_those_of_crash_jamming_and_unplugged() -> None:
+    mapping = mapping_of("FMB920", DEFAULT_TABLE)
+    assert [mapping[io_id].name for io_id in sorted(URGENT)] == ["crash", "jamming", "unplugged"]
+
+
+@given(
+    st.integers(1, 8).flatmap(
+        lambda width: st.tuples(
+            st.just(width), st.integers(-(1 << 8 * width - 1), (1 << 8 * width - 1) - 1)
+        )
+    )
+)
+def test_two_s_complement_comes_back(width_and_number: tuple[int, int]) -> None:
+    width, number = width_and_number
     row = IoMapping("*", 1, "n", IoKind.INT, bytes=width)
-    if inside:
-        assert decoded(row, number % (2 * half)) == number
+    assert decoded(row, number % (1 << 8 * width)) == number
+    with pytest.raises(Misfit):
+        decoded(row, 1 << 8 * width)

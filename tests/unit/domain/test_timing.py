@@ -149,11 +149,38 @@ def test_after_the_finish_nothing_counts() -> None:
     assert seconds(only(sheet).finish_at) == 500.75
 
 
-def test_a_better_drive_after_the_finish_does_not_take_it_back() -> None:
+def test_later_objects_and_the_finish_passed_on_the_way_out_are_no_finish() -> None:
+    out = [("S", 0, 100), ("W3", 110, 111), ("W4", 120, 121), ("F", 130, 131)]
+    drive = [*out, ("W1", 200, 210), ("W2", 300, 310), ("W3", 400, 410), ("W4", 450, 460)]
+    sheet = timed(evidence([*drive, ("F", 500, 510), ("F", 900, 910)]), of=stage(course(4)))
+    assert seconds(only(sheet).finish_at) == 500
+    assert [seconds(v.at) for v in only(sheet).validations] == [200, 300, 400, 450]
+
+
+def test_the_assignment_over_the_whole_window_says_which_finish_it_is() -> None:
     again = [("W1", 600, 610), ("W2", 700, 710), ("W3", 800, 810), ("F", 900, 910)]
     sheet = timed(evidence([*without("W1"), *again]), of=stage(course()))
-    assert seconds(only(sheet).finish_at) == 500.75
-    assert statuses(sheet) == ["missed", "ok", "ok"]
+    assert seconds(only(sheet).finish_at) == 900
+    assert [seconds(v.at) for v in only(sheet).validations] == [600, 700, 800]
+
+
+def test_what_counts_is_the_best_among_the_passes_before_that_finish() -> None:
+    # Over all, W1 W2 W3 W4 from 200 on are the best, so F at 220 is the finish, with two of four;
+    # before it W3 W4 are as many, and earlier.
+    ride = [("S", 0, 100), ("W3", 110, 111), ("W4", 120, 121), ("F", 130, 131), ("W1", 200, 201),
+            ("W2", 210, 211), ("F", 220, 221), ("W3", 300, 301), ("W4", 400, 401),
+            ("F", 500, 501)]  # fmt: skip
+    own = only(timed(evidence(ride), of=stage(course(4))))
+    assert seconds(own.finish_at) == 220
+    assert [seconds(v.at) for v in own.validations] == [None, None, 110, 120]
+
+
+def test_a_lap_with_a_missed_object_is_not_swallowed_by_the_next() -> None:
+    lap = [("W1", 200, 201), ("W2", 210, 211), ("F", 220, 221)]
+    ride = [("S", 0, 100), *lap[1:], ("W1", 300, 301), ("W2", 310, 311), ("F", 320, 321)]
+    own = only(timed(evidence(ride), of=stage(course(2, laps=2))))
+    assert [seconds(v.at) for v in own.validations] == [None, 210, 300, 310]
+    assert [seconds(r.at) for r in own.records if r.kind == "finish"] == [220, 320]
 
 
 def test_the_finish_counts_with_half_of_the_objects_and_not_with_less() -> None:
@@ -630,16 +657,17 @@ def test_a_device_of_lower_rank_that_passed_nothing_changes_nothing(
 
 @settings(max_examples=60, deadline=None)
 @given(wild())
-def test_what_happens_after_the_finish_changes_nothing(
+def test_passes_after_the_finish_validate_nothing(
     saw: list[tuple[str, float | None, float | None]],
 ) -> None:
     of = stage(course())
     own = only(timed(evidence(saw), of=of))
-    if own.finish_at is None or own.finish_out_of_order or own.start_measured is None:
+    if own.finish_at is None or own.start_measured is None:
         return
     until = own.finish_at
     before = [s for s in saw if at(s[1] or 0) <= until]
-    cut = only(timed(evidence(before), of=of))
+    this_one = ruling(RulingKind.SET_TIME, "F", value={"at": iso(until)})
+    cut = only(timed(evidence(before), of=of, rulings=[this_one]))
     assert cut.finish_at == own.finish_at
     assert [v.at for v in cut.validations] == [v.at for v in own.validations]
 
@@ -650,12 +678,16 @@ def test_voiding_a_pass_that_was_not_used_changes_no_time(
     saw: list[tuple[str, float | None, float | None]], data: st.DataObject
 ) -> None:
     of = stage(course())
-    seen = evidence(saw)
+    own = only(timed(evidence(saw), of=of))
+    if own.finish_at is None or own.finish_out_of_order:
+        return  # an idle pass does say that a finish without half of the objects came too early
+    until = own.finish_at
+    seen = evidence([s for s in saw if at(s[1] or 0) <= until])  # an idle pass behind may decide
     own = only(timed(seen, of=of))
     used = [v.used for v in own.validations] + [own.finish_used]
     idle = [p for name in ("W1", "W2", "W3") for p in seen.passes.get(name, ()) if p not in used]
-    if not idle or own.finish_at is None or own.finish_out_of_order:
-        return  # an idle pass does say that a finish without half of the objects came too early
+    if not idle or own.finish_at != until:
+        return
     gone = data.draw(st.sampled_from(idle))
     void = ruling(RulingKind.VOID_PASS, gone.object_id, pass_number=gone.number)
     sheet = only(timed(seen, of=of, rulings=[void]))

@@ -1,6 +1,7 @@
 """What a file holds, told by its content: a name may lie, and a mistaken file deserves a sentence
 that says what it seems to be."""
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +55,13 @@ def head_of(path: Path) -> bytes:
         raise WrongFile(path, "", "is not an ordinary file, and it has to be read more than once")
     with path.open("rb") as file:
         return file.read(HEAD_BYTES).removeprefix(_BOM)
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without its ending, as text that can be printed: bytes that are not UTF-8 and
+    control characters are written as escapes, so that different names stay different."""
+    text = os.fsencode(path.stem).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def seems(path: Path) -> str:

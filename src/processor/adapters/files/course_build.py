@@ -8,9 +8,9 @@ nothing punishes nobody. Whatever could change a result in silence is a fault.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
+import msgspec
 from attrs import field, frozen
 
 from processor.adapters.files.course_file import CourseFile, Misplaced
@@ -23,9 +23,11 @@ from processor.adapters.files.course_structs import (
     ObjectJson,
     SegmentJson,
     StageJson,
+    StartOrderParamsJson,
     ZoneJson,
 )
-from processor.adapters.files.times import read_instant
+from processor.adapters.files.times import INSTANT_MAX, TOO_LATE, read_instant
+from processor.adapters.files.words import near, quoted
 from processor.domain.course import (
     Assignment,
     Course,
@@ -45,23 +47,29 @@ Value = TypeVar("Value")
 Thing = ObjectJson | ZoneJson
 
 
+IDLE_WITHOUT_ORDER: Mapping[Kind, str] = {
+    Kind.DZ: "it begins no zone",
+    Kind.FZ: "it ends no zone",
+    Kind.DN: "it begins no neutralisation",
+    Kind.FN: "it ends no neutralisation",
+    Kind.STOP: "nobody has to stop there",
+}
+"""What they do only as a part of the order, and so what they do not do."""
+
+
 def course_of(file: CourseJson) -> CourseFile:
     """The course that a file says. Raises Misplaced."""
     return _Building(file).course_file()
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """The end of a sentence that names what may have been meant, or ""."""
-    near = get_close_matches(name, known, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(map(_quoted, near))}?" if near else ""
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
-
-
 def _said(value: Value | None, otherwise: Value) -> Value:
     return otherwise if value is None else value
+
+
+def _members(struct: StartOrderParamsJson | None) -> dict[str, object]:
+    """The members that are said, of JSON's own values."""
+    said: dict[str, object] = msgspec.json.decode(msgspec.json.encode(struct)) or {}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 @frozen
@@ -95,6 +103,7 @@ class _Building:
             for path, stage in self._stages.items()
         }
         self._written: dict[str, str] = {}
+        self._controls: set[str] = set()
 
     def course_file(self) -> CourseFile:
         _unique([(path, stage.id) for path, stage in self._stages.items()], "stage")
@@ -138,7 +147,7 @@ class _Building:
         """A thing's id in the course: told apart by its segment where others have the same."""
         name = f"{segment.id}/{thing_id}" if thing_id in shared else thing_id
         if name in self._written:
-            raise Misplaced(place, f"has the id {_quoted(name)}, which two things would have")
+            raise Misplaced(place, f"has the id {quoted(name)}, which two things would have")
         self._written[name] = thing_id
         return name
 
@@ -153,7 +162,7 @@ class _Building:
             name = stage.start_order_input
             raise Misplaced(
                 f"{path}.start_order_input",
-                f"names the stage {_quoted(name)}, which is not there{nearest(name, others)}",
+                f"names the stage {quoted(name)}, which is not there{near(name, others)}",
             )
         return Stage(
             id=stage.id,
@@ -167,7 +176,7 @@ class _Building:
             time_resolution_ms=_said(stage.time_resolution_ms, 1000),
             start_interval_seconds=stage.start_interval_seconds,
             start_order=_said(stage.start_order, StartOrder.MANUAL),
-            start_order_params=_said(stage.start_order_params, {}),
+            start_order_params=_members(stage.start_order_params),
             start_order_input=stage.start_order_input,
         )
 
@@ -196,6 +205,13 @@ class _Building:
         )
 
     def _object(self, place: str, thing: ObjectJson, name: str) -> Object:
+        if thing.sort_order is None and thing.kind in IDLE_WITHOUT_ORDER:
+            does_nothing = IDLE_WITHOUT_ORDER[thing.kind]
+            self._warn(
+                place, f"{thing.id} is a {thing.kind.value} without sort_order: {does_nothing}"
+            )
+        if thing.kind is Kind.TIME_CONTROL:
+            self._controls.add(name)
         shape = shape_of(thing.geometry, thing.radius_m, thing.direction_deg, place, self._warn)
         return Object(
             id=name,
@@ -230,16 +246,14 @@ class _Building:
         return tuple(self._entry(path, entry) for path, entry in listed)
 
     def _entry(self, path: str, entry: EntryJson) -> Entry:
-        segments = [each.segment.id for each in self._all_segments()]
-        start_at = {}
+        start_at: dict[str, int] = {}
         for name, text in sorted((entry.start_at or {}).items()):
-            if name not in segments:
+            target = self._target(f"{path}.start_at", name)
+            if target in start_at:
                 raise Misplaced(
-                    f"{path}.start_at",
-                    f"names the segment {_quoted(name)}, which is not there"
-                    f"{nearest(name, segments)}",
+                    f"{path}.start_at", f"names the control {quoted(target)} twice, as it is called"
                 )
-            start_at[name] = _instant(f"{path}.start_at[{_quoted(name)}]", text)
+            start_at[target] = _instant(f"{path}.start_at[{quoted(name)}]", text)
         devices = [(f"{path}.devices[{n}]", d) for n, d in enumerate(entry.devices or ())]
         return Entry(
             id=entry.id,
@@ -248,6 +262,28 @@ class _Building:
             status=_said(entry.status, EntryStatus.CONFIRMED),
             start_at=start_at,
             devices=tuple(_assignment(place, device) for place, device in devices),
+        )
+
+    def _target(self, place: str, name: str) -> str:
+        """What a start list's instant is for: a segment, or a time control by its id in the course
+        or in the file."""
+        segments = [each.segment.id for each in self._all_segments()]
+        controls = {id_: written for id_, written in self._written.items() if id_ in self._controls}
+        if name in segments or name in controls:
+            return name
+        called = sorted(id_ for id_, written in controls.items() if written == name)
+        if len(called) == 1:
+            return called[0]
+        if called:
+            raise Misplaced(
+                place,
+                f"names the time control {quoted(name)}, which several segments have; "
+                f"say {' or '.join(map(quoted, called))}",
+            )
+        raise Misplaced(
+            place,
+            f"names the segment {quoted(name)}, which is not there"
+            f"{near(name, [*segments, *controls])}",
         )
 
 
@@ -272,6 +308,8 @@ class _Times:
 
 def _instant(place: str, text: str) -> int:
     instant = read_instant(text)
+    if instant is not None and instant >= INSTANT_MAX:
+        raise Misplaced(place, TOO_LATE)
     if instant is None:
         raise Misplaced(
             place,
@@ -304,8 +342,7 @@ def _named(places: _Places, member: str, kind: Kind, names: Mapping[str, str]) -
     if said not in known:
         raise Misplaced(
             f"{places.path}.{member}",
-            f"names the object {_quoted(said)}, which this segment does not have"
-            f"{nearest(said, known)}",
+            f"names the object {quoted(said)}, which this segment does not have{near(said, known)}",
         )
     return names[said]
 
@@ -316,6 +353,6 @@ def _unique(named: Sequence[tuple[str, str]], what: str) -> None:
     for path, name in named:
         if name in first:
             raise Misplaced(
-                f"{path}.id", f"{_quoted(name)} is the id of another {what}, {first[name]}"
+                f"{path}.id", f"{quoted(name)} is the id of another {what}, {first[name]}"
             )
         first[name] = path

@@ -15,10 +15,14 @@ from typing import Any, NoReturn
 import msgspec
 
 from processor.adapters.files.contents import seems
-from processor.adapters.files.course_build import course_of, nearest
+from processor.adapters.files.course_build import course_of
 from processor.adapters.files.course_file import COURSE_BYTES_MAX, CourseFile, Misplaced
 from processor.adapters.files.course_structs import CHOICES, STRUCTS, CourseJson, members
+from processor.adapters.files.words import near
 from processor.adapters.files.wrong import WrongFile
+
+DIGITS_MAX = 400
+"""Of an integer: a double has at most 309, and Python refuses thousands in words of its own."""
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -26,6 +30,8 @@ _FAULT = re.compile(r"(?P<sentence>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _EXPECTED = re.compile(r"Expected (.*?)(?:, got `(.*)`)?", re.DOTALL)
+_AT_LEAST = re.compile(r"Expected `array` of length >= (\d+)(?:, got .*)?")
+_COUNTS = {"1": "one", "2": "two"}
 _INDEX = re.compile(r"\[.*?\]")
 
 
@@ -54,7 +60,12 @@ def _text(path: Path) -> bytes:
 
 def _plain(path: Path, text: bytes) -> Any:
     try:
-        plain = json.loads(text.decode(), parse_constant=_constant, object_pairs_hook=_object)
+        plain = json.loads(
+            text.decode(),
+            parse_constant=_constant,
+            parse_int=_integer,
+            object_pairs_hook=_object,
+        )
         if _SURROGATE_ESCAPE.search(text) and _SURROGATE.search(
             json.dumps(plain, ensure_ascii=False)
         ):
@@ -67,7 +78,7 @@ def _plain(path: Path, text: bytes) -> Any:
         raise WrongFile(path, place, f"is not JSON: {error.msg}{_mistaken(path)}") from None
     except RecursionError:
         raise WrongFile(path, "", "is nested too deep for a course") from None
-    except ValueError as error:  # our own two hooks, and an integer of thousands of digits
+    except ValueError as error:  # our own hooks
         raise WrongFile(path, "", str(error)) from None
     if not isinstance(plain, dict):
         raise WrongFile(path, "", "must be one JSON object, with stages and entries")
@@ -78,6 +89,12 @@ def _plain(path: Path, text: bytes) -> Any:
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"holds {name}, which is no JSON number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ValueError(f"holds a number of {len(text)} digits; none here needs so many")
+    return int(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,6 +129,8 @@ def _told(fault: str) -> tuple[str, str]:
         return place, f'must have a member "{missing[1]}"'
     if sentence.startswith("Invalid ") and (choices := _choices(place)):
         return place, f"must be one of {', '.join(choices)}"
+    if (least := _AT_LEAST.fullmatch(sentence)) is not None:
+        return place, f"needs at least {_COUNTS.get(least[1], least[1])}"
     if (expected := _EXPECTED.fullmatch(sentence)) is not None:
         return place, f"must be {_plainly(expected[1])}" + (
             f", not {_plainly(expected[2])}" if expected[2] else ""
@@ -128,7 +147,7 @@ def _holder(place: str) -> str:
 def _unknown(name: str, holder: str) -> str:
     what, _ = STRUCTS[holder]
     known = members(holder)
-    rest = nearest(name, known) or f"; known are {', '.join(known)}"
+    rest = near(name, known) or f"; known are {', '.join(known)}"
     return f'has a member "{name}", which {what} does not have{rest}'
 
 

@@ -138,6 +138,15 @@ class SegmentJson(_Strict):
     zones: list[ZoneJson] | None = None
 
 
+class StartOrderParamsJson(_Strict):
+    """What a start order needs: intervals [[10, 180], [20, 120], [null, 30]] (up to that position,
+    seconds), n of inverse_top_n_then_natural, include_penalties of previous_stage_clean_result."""
+
+    intervals: list[tuple[Annotated[int, Meta(ge=1, le=1_000_000)] | None, Seconds]] | None = None
+    n: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    include_penalties: bool | None = None
+
+
 class StageJson(_Strict):
     """A stage: its segments in their order. closed_at declares it over."""
 
@@ -151,7 +160,7 @@ class StageJson(_Strict):
     time_resolution_ms: Literal[1000, 100, 10, 1] | None = None
     start_interval_seconds: Seconds | None = None
     start_order: StartOrder | None = None
-    start_order_params: dict[str, Any] | None = None
+    start_order_params: StartOrderParamsJson | None = None
     start_order_input: Id | None = None
     segments: list[SegmentJson] | None = None
 
@@ -198,6 +207,7 @@ STRUCTS: Mapping[str, tuple[str, type[msgspec.Struct]]] = {
     "zones": ("a zone", ZoneJson),
     "entries": ("an entry", EntryJson),
     "devices": ("a device", DeviceJson),
+    "start_order_params": ("a start order", StartOrderParamsJson),
     "geometry": ("a geometry", PointJson),
 }
 """By the member that holds them: what they are called in a sentence, and how they are made."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from processor.adapters.files.points import Points, Reading, Remark, in_order
-from processor.adapters.files.times import read_time
+from processor.adapters.files.points import Points, Recorded, Remark, in_order
+from processor.adapters.files.times import TOO_LATE, is_too_late, read_time
 from processor.adapters.files.tracks import POINTS_MAX, lines
 from processor.adapters.files.wrong import WrongFile
 from processor.domain.instants import instant
@@ -85,8 +85,8 @@ class _Cells:
         return self.number(name) if self.text(name) else None
 
 
-def read_csv(path: Path, device_id: str) -> Reading:
-    """The tracks of a table; `device_id` is that of lines which name none. Raises WrongFile,
+def read_csv(path: Path, device_id: str) -> Recorded:
+    """The points of a table; `device_id` is that of lines which name none. Raises WrongFile,
     OSError."""
     numbered = _text_lines(path)
     table = _header(path, numbered)
@@ -98,17 +98,17 @@ def read_csv(path: Path, device_id: str) -> Reading:
         try:
             device = _device(cells) or device_id
             at, said = _at(cells)
-            _add(devices.setdefault(device, Points()), at, cells)
+            _add(devices.setdefault(device, Points(device, path)), at, cells)
         except ValueError as error:
             raise WrongFile(path, f"line {number}", str(error)) from None
         if not said:
             naive.setdefault(device, []).append(at)
     if not devices:
         raise WrongFile(path, "", "has no points; a line for each was expected below the header")
-    readings = [devices[device].reading(device) for device in sorted(devices)]
-    remarks = [remark for reading in readings for remark in reading.remarks]
-    remarks += _remarks(table, naive, sorted(devices))
-    return Reading(tuple(r.tracks[0] for r in readings), in_order(remarks))
+    names = sorted(devices)
+    return Recorded(
+        tuple(devices[device] for device in names), in_order(_remarks(table, naive, names))
+    )
 
 
 def _text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -186,6 +186,8 @@ def _at(cells: _Cells) -> tuple[int, bool]:
     time = read_time(cells.text("time"))
     if time is None:
         raise ValueError("time must be an ISO-8601 date and time, such as 2026-06-07T08:00:00Z")
+    if is_too_late(time):
+        raise ValueError(f"time {TOO_LATE}")
     return instant(time if time.tzinfo else time.replace(tzinfo=UTC)), time.tzinfo is not None
 
 

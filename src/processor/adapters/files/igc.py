@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
-from processor.adapters.files.points import Points, Reading, Remark, in_order
+from processor.adapters.files.points import Points, Recorded, Remark, in_order
 from processor.adapters.files.tracks import POINTS_MAX, lines
 from processor.adapters.files.wrong import WrongFile
 from processor.domain.instants import SECOND, instant
@@ -56,8 +56,8 @@ class _Columns:
 class _Recorder:
     """Reads the lines one after the other; what a line means depends on those before it."""
 
-    def __init__(self) -> None:
-        self.points = Points()
+    def __init__(self, points: Points) -> None:
+        self.points = points
         self.two_dimensional: list[int] = []
         self.datum: str | None = None
         self._columns = _Columns()
@@ -117,10 +117,10 @@ class _Recorder:
         return self._midnight + time_of_day + fraction
 
 
-def read_igc(path: Path, device_id: str) -> Reading:
-    """The track of an IGC file. The order of its lines means something (midnight), so it is kept.
+def read_igc(path: Path, device_id: str) -> Recorded:
+    """The points of an IGC file. The order of its lines means something (midnight), so it is kept.
     Raises WrongFile, OSError."""
-    recorder = _Recorder()
+    recorder = _Recorder(Points(device_id, path))
     for number, _, line in lines(path):
         try:
             recorder.take(line)
@@ -130,9 +130,7 @@ def read_igc(path: Path, device_id: str) -> Reading:
             raise WrongFile(path, "", f"has more than {POINTS_MAX} points; split it")
     if not len(recorder.points):
         raise WrongFile(path, "", "is an IGC file without a fix (B record)")
-    reading = recorder.points.reading(device_id)
-    remarks = [*reading.remarks, *_remarks(recorder, device_id)]
-    return Reading(reading.tracks, in_order(remarks))
+    return Recorded((recorder.points,), in_order(_remarks(recorder, device_id)))
 
 
 def _refuse(path: Path, number: int, sentence: str) -> NoReturn:

@@ -8,7 +8,6 @@ only when somebody protests.
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 from unicodedata import category
@@ -16,6 +15,7 @@ from unicodedata import category
 from attrs import frozen
 
 from processor.adapters.files.course_file import Misplaced
+from processor.adapters.files.words import near, quoted
 from processor.domain.course import Kind, SegmentType
 from processor.domain.formulas import QUANTUM
 from processor.domain.rules import (
@@ -45,10 +45,15 @@ KINDS: tuple[str, ...] = tuple(
 
 EXCESSES = ("limit", "peak")
 
+PARAMS = (
+    "applies_to", "quantum", "rounding", "scope", "count_min", "count_max", "cap_seconds",
+    "excess", "outcome", "source",
+)  # fmt: skip
+"""Keys that may also stand in a table `params`, as they do in the column of that name."""
+
 KEYS = (
     "id", "type", "operator", "offence_min", "offence_max", "penalty", "level", "level_id",
-    "applies_to", "quantum", "rounding", "scope", "count_min", "count_max", "cap_seconds",
-    "excess", "outcome", "source", "retroactive", "enabled",
+    *PARAMS, "params", "retroactive", "enabled",
 )  # fmt: skip
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -67,8 +72,7 @@ class Stated:
 def formula_of(place: str, number: int, plain: Any) -> Stated:
     """The formula of a table, the file's `number`-th. Raises Misplaced, its place `place` and the
     key."""
-    table = Table(place, plain)
-    table.known(KEYS)
+    table = _with_params(Table(place, plain))
     offence = table.required_choice("type", Offence)
     operator = table.required_choice("operator", Operator)
     offence_min, offence_max = _bracket(table, offence)
@@ -98,6 +102,19 @@ def formula_of(place: str, number: int, plain: Any) -> Stated:
         source=" ".join((table.text("source", lines=True) or "").split()),
     )
     return Stated(formula, named is not None, table.flag("enabled", otherwise=True))
+
+
+def _with_params(table: "Table") -> "Table":
+    """The table with the keys of its `params` beside the others."""
+    table.known(KEYS)
+    if "params" not in table.plain:
+        return table
+    inner = Table(f"{table.place}, params", table.plain["params"])
+    inner.known(PARAMS)
+    for key in inner.plain:
+        if key in table.plain:
+            raise inner.wrong(key, "stands beside params, too")
+    return Table(table.place, {**table.plain, **inner.plain})
 
 
 # -- what single keys mean ------------------------------------------------------------------------
@@ -140,6 +157,8 @@ def _level(table: "Table") -> tuple[Level, str | None]:
     level, level_id = table.choice("level", Level) or Level.EVENT, table.text("level_id")
     if level is not Level.EVENT and level_id is None:
         raise table.wrong("", f'must have a key "level_id", the id of the {level.value} it is for')
+    if level is Level.EVENT and "level" in table.plain:
+        return level, None  # an event is the only one of its file, whatever its id
     if level is Level.EVENT and level_id is not None:
         others = ", ".join(each.value for each in Level if each is not Level.EVENT)
         raise table.wrong("level_id", f"needs a level, one of {others}")
@@ -229,8 +248,10 @@ class Table:
                 known = near(key, keys) or f"; known are {', '.join(keys)}"
                 raise self.wrong("", f"has a key {quoted(key)}, which is not known here{known}")
 
-    def number(self, key: str) -> Decimal | None:
-        """A number from 0, exactly as it is written."""
+    def number(
+        self, key: str, least: Decimal = Decimal(0), most: Decimal = NUMBER_MAX
+    ) -> Decimal | None:
+        """A number within a range, exactly as it is written."""
         value = self.plain.get(key)
         if value is None:
             return None
@@ -239,8 +260,8 @@ class Table:
         if isinstance(value, Decimal) and not value.is_finite():
             ends = "; without it there is no upper end" if key == "offence_max" else ""
             raise self.wrong(key, f"must be a finite number, not {said(value)}{ends}")
-        if not 0 <= value <= NUMBER_MAX:
-            raise self.wrong(key, f"must be a number from 0 to {NUMBER_MAX}")
+        if not least <= value <= most:
+            raise self.wrong(key, f"must be a number from {least} to {most}")
         number = Decimal(value)
         if number != round(number, PLACES_MAX):
             raise self.wrong(key, f"must have at most {PLACES_MAX} digits behind the point")
@@ -310,23 +331,6 @@ def _is_control(character: str) -> bool:
 
 
 # -- in words -------------------------------------------------------------------------------------
-
-_SHOWN = 40  # characters of what somebody wrote
-
-
-def quoted(text: str) -> str:
-    """A text of the file's in a sentence: short, and without control characters."""
-    cut = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-    return f'"{"".join(c if c.isprintable() else "?" for c in cut)}"'
-
-
-def near(name: str, known: Sequence[str]) -> str:
-    """The end of a sentence that names what may have been meant, or "". Case is no matter."""
-    by_fold = {each.casefold(): each for each in known}
-    found = get_close_matches(name[:TEXT_MAX].casefold(), list(by_fold), n=2, cutoff=0.6)
-    return (
-        f"; did you mean {' or '.join(quoted(by_fold[fold]) for fold in found)}?" if found else ""
-    )
 
 
 def said(value: Any) -> str:

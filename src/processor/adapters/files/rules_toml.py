@@ -20,8 +20,9 @@ from attrs import evolve
 
 from processor.adapters.files.contents import seems
 from processor.adapters.files.course_file import Misplaced
-from processor.adapters.files.openrally import ALIASES, KINDS, RADIUS_M
-from processor.adapters.files.rules_formula import Stated, Table, formula_of, quoted
+from processor.adapters.files.openrally_elements import ALIASES, KINDS, RADIUS_M
+from processor.adapters.files.rules_formula import Stated, Table, formula_of
+from processor.adapters.files.words import quoted
 from processor.adapters.files.wrong import WrongFile
 from processor.domain.course_version import content_hash
 from processor.domain.rules import Rules, Settings
@@ -54,6 +55,11 @@ def read_rules(path: Path) -> Rules:
         return _rules(plain)
     except Misplaced as error:
         raise WrongFile(path, error.place, error.sentence) from None
+
+
+def no_rules() -> Rules:
+    """The rules that nobody gave: those of an empty file, and with the same version."""
+    return _rules({})
 
 
 # -- text and plain values ------------------------------------------------------------------------
@@ -151,11 +157,9 @@ def _radii(table: Table) -> dict[str, float]:
 
 
 def _within(table: Table, key: str, ends: tuple[str, str]) -> float:
-    number = table.number(key)
+    least, most = map(Decimal, ends)
+    number = table.number(key, least, most)
     assert number is not None, "whoever asks has seen the key"
-    least, most = ends
-    if not Decimal(least) <= number <= Decimal(most):
-        raise table.wrong(key, f"must be a number from {least} to {most}")
     return float(number)
 
 

@@ -8,33 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from attrs import frozen
-
 from processor.adapters.files.course_file import CourseFile
+from processor.adapters.files.warned import Warned, own_evidence, remarkable
 from processor.domain.course import Course
 from processor.domain.instants import iso
 from processor.domain.model import Crossing
 from processor.domain.outcome import Penalty, ReviewItem, StageResult, TimingRecord
 from processor.domain.scoring import Scored
-from processor.domain.timesheet import SegmentSheet
+from processor.domain.timesheet import SegmentSheet, StageSheet
 
 Json: TypeAlias = dict[str, Any]
 Written: TypeAlias = Callable[[str], str]
-
-
-@frozen
-class Warned:
-    """A warning: what is remarkable about an entry's tracks, and from when to when."""
-
-    entry: str
-    what: str
-    since: int | None
-    until: int | None
-    message: str
-
-    @property
-    def order(self) -> tuple[str, int, str, str]:
-        return self.entry, self.since or 0, self.what, self.message
 
 
 def as_json(scored: Scored, file: CourseFile, warned: Sequence[Warned]) -> Json:
@@ -42,15 +26,16 @@ def as_json(scored: Scored, file: CourseFile, warned: Sequence[Warned]) -> Json:
     written = file.written
     segments = dict(_segments(scored.course))
     crossings = [
-        _crossing(entry, crossing, segments, written)
-        for entry, evidences in scored.evidence.items()
-        for evidence in evidences
+        _crossing(entry.id, crossing, segments, written)
+        for entry in scored.entries
+        for evidence in own_evidence(entry, scored.evidence[entry.id])
         for crossing in evidence.crossings
     ]
     for one in scored.judged:
         for sheet in one.sheet.segments:
-            crossings.extend(_not_passed(one.sheet.entry.id, sheet, written))
-    reviews = [review for one in scored.judged for review in one.reviews]
+            crossings.extend(_not_passed(one.sheet, sheet, written))
+    reviews = [_review(review) for one in scored.judged for review in one.reviews]
+    all_warned = [*warned, *remarkable(scored, file), *reviews]
     return {
         "course_version": scored.course.version,
         "rules_version": scored.rules.version,
@@ -65,9 +50,7 @@ def as_json(scored: Scored, file: CourseFile, warned: Sequence[Warned]) -> Json:
             _penalty(penalty, written) for one in scored.judged for penalty in one.penalties
         ],
         "results": [_result(result) for result in scored.results],
-        "warnings": [
-            _warning(each) for each in sorted((*warned, *map(_review, reviews)), key=_order)
-        ],
+        "warnings": [_warning(each) for each in sorted(all_warned, key=_order)],
     }
 
 
@@ -119,12 +102,23 @@ def _crossing(
     return found
 
 
-def _not_passed(entry: str, sheet: SegmentSheet, written: Written) -> list[Json]:
+def _began(sheet: SegmentSheet) -> bool:
+    """Whether the entry was under way in the segment: who was not there missed nothing."""
+    passed = any(each.validated for each in sheet.validations)
+    started = sheet.start_measured is not None or (
+        sheet.start_at is not None and sheet.device_id is not None
+    )
+    return started or passed or sheet.finish_at is not None
+
+
+def _not_passed(stage: StageSheet, sheet: SegmentSheet, written: Written) -> list[Json]:
     """The objects that were missed, or may have been."""
+    said = ("missed", "unverified") if _began(sheet) else ("unverified",)
     return [
         {
-            "entry": entry,
+            "entry": stage.entry.id,
             "device_id": each.device_id or sheet.device_id,
+            "stage": stage.stage.id,
             "segment": sheet.segment.id,
             "object": written(each.object.id),
             "kind": each.status,
@@ -139,7 +133,7 @@ def _not_passed(entry: str, sheet: SegmentSheet, written: Written) -> list[Json]
             "lap": each.lap,
         }
         for each in sheet.validations
-        if each.status in ("missed", "unverified")
+        if each.status in said
     ]
 
 

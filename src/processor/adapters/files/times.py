@@ -12,6 +12,18 @@ _DATE_AND_TIME = re.compile(
 )
 
 
+YEAR_MAX = 2200
+"""Nobody drives later; and sums of instants and durations stay within the calendar."""
+
+INSTANT_MAX = instant(datetime(YEAR_MAX, 1, 1, tzinfo=UTC))
+TOO_LATE = f"must lie before the year {YEAR_MAX}"
+
+
+def is_too_late(time: datetime) -> bool:
+    """Whether no file can mean that time."""
+    return time.year >= YEAR_MAX
+
+
 def read_time(text: str) -> datetime | None:
     """The date and time that a text holds, in UTC, or naive where it names no offset; None if it
     is no ISO-8601 date and time, or no such time exists."""

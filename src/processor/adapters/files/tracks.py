@@ -10,7 +10,7 @@ Whatever is wrong is one sentence with the file, the place in it and what was ex
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -19,7 +19,7 @@ import msgspec
 from attrs import evolve, frozen
 
 from processor.adapters.files.markup import gpx_events, local
-from processor.adapters.files.times import read_time
+from processor.adapters.files.times import TOO_LATE, is_too_late, read_time
 from processor.adapters.files.wrong import WrongFile
 
 __all__ = ["Fix", "Line", "WrongFile", "is_gpx", "lines", "read_gpx", "read_ndjson", "segments"]
@@ -84,9 +84,18 @@ def read_gpx(path: Path) -> Iterator[Fix]:
         raise WrongFile(path, "", "has no <trkpt>; a track was expected, not a route or waypoints")
 
 
-def segments(path: Path) -> Iterator[list[Fix]]:
+class Timeless(WrongFile):
+    """A point of a track does not say when."""
+
+
+def _refuse(fault: Timeless) -> None:
+    raise fault
+
+
+def segments(path: Path, timeless: Callable[[Timeless], None] = _refuse) -> Iterator[list[Fix]]:
     """The segments of all tracks in a GPX file as they were recorded, nothing filled in; none is
-    no fault. Raises WrongFile, OSError."""
+    no fault. A point without <time> is left out, after `timeless` was told of it. Raises WrongFile,
+    OSError, and what `timeless` raises."""
     points: list[Fix] = []
     number = 0
     root = None
@@ -98,7 +107,10 @@ def segments(path: Path) -> Iterator[list[Fix]]:
             number += 1
             if number > POINTS_MAX:
                 raise WrongFile(path, "", f"has more than {POINTS_MAX} points; split it")
-            points.append(_fix(path, f"<trkpt> {number}", element))
+            try:
+                points.append(_fix(path, f"<trkpt> {number}", element))
+            except Timeless as fault:
+                timeless(fault)
             element.clear()
         elif local(element) == "trkseg":
             yield points
@@ -128,12 +140,14 @@ def _fix(path: Path, place: str, point: Element) -> Fix:
     latitude = number("lat", point.get("lat"), -90, 90)
     longitude = number("lon", point.get("lon"), -180, 180)
     if not said.get("time"):
-        raise WrongFile(path, place, "has no <time>; a track without times cannot be replayed")
+        raise Timeless(path, place, "has no <time>; a track without times cannot be replayed")
     fixed_at = read_time(said["time"])
     if fixed_at is None:
         raise WrongFile(path, place, "<time> must be an ISO-8601 date and time")
     if fixed_at.tzinfo is None:  # GPX has no other times than UTC
         fixed_at = fixed_at.replace(tzinfo=UTC)
+    if is_too_late(fixed_at):
+        raise WrongFile(path, place, f"<time> {TOO_LATE}")
     speed = optional("speed", 0, 2700)
     satellites = 0 if said.get("fix") == "none" else optional("sat", 0, 255)
     return Fix(
@@ -167,7 +181,8 @@ def _filled(segment: Sequence[Fix]) -> Iterator[Fix]:
 
 
 def _way(start: Fix, end: Fix) -> tuple[float, float]:
-    """Metres along the great circle, and the heading at its start."""
+    """Metres along the great circle, and the heading at its start. A sphere, because it is for
+    showing: a million points are fed in seconds, and nobody is timed by them."""
     north, south = math.radians(end.latitude), math.radians(start.latitude)
     east = math.radians(end.longitude - start.longitude)
     half = (
