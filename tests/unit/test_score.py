@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,56 @@ def test_penalties_are_charged_and_explained(course: Path, drive: Path):
     assert result["total_ms"] == result["elapsed_ms"] + result["penalty_ms"]
     charged = sum(row["penalty_seconds"] for row in told["penalties"])
     assert result["penalty_ms"] == pytest.approx(charged * 1000)
+
+
+@pytest.mark.parametrize(("count", "passed"), [(1, 0), (10, 0), (10, 1), (10, 4), (10, 5)])
+def test_who_misses_most_of_the_waypoints_pays_for_each(tmp_path: Path, count: int, passed: int):
+    """The finish stands though it is for review, and what was missed before it is missed."""
+    told = small_course()
+    ends = [o for o in told["stages"][0]["segments"][0]["objects"] if o["id"] in ("S", "F")]
+    waypoints = [
+        {
+            "id": f"W{k}",
+            "kind": "WPM",
+            "geometry": point(300 * k, 0 if k <= passed else 200),
+            "radius_m": 50,
+            "sort_order": k,
+        }
+        for k in range(1, count + 1)
+    ]
+    told["stages"][0]["segments"][0] |= {"objects": [*ends, *waypoints], "zones": []}
+    course, drive = tmp_path / "course.json", tmp_path / "301.ndjson"
+    course.write_text(json.dumps(told), encoding="utf-8")
+    drive.write_text("\n".join(payloads(72)), encoding="utf-8")
+    scores = scored(course, drive, "--rules", RULES)
+    (result,) = scores["results"]
+    assert (result["status"], result["position"]) == ("did-not-finish", None)
+    missed = [row for row in scores["penalties"] if row["type"] == "missed-waypoint"]
+    assert [row["penalty_seconds"] for row in missed] == [900.0] * (count - passed)
+
+
+def test_who_retired_is_out_of_the_last_stage_that_he_began(tmp_path: Path):
+    first = small_course(starts_at=iso(START - 60 * 10**6), ends_at=iso(START + 900 * 10**6))
+    again = small_course(starts_at=iso(START + 3540 * 10**6))["stages"][0]
+    again["id"] = again["segments"][0]["id"] = "SS2"
+    for thing in again["segments"][0]["objects"]:
+        thing["id"] += "2"
+    again["segments"][0]["zones"] = []
+    told = {**first, "stages": [*first["stages"], again]}
+    told["entries"] = [{"id": "301", "status": "retired"}]
+    course, drive = tmp_path / "course.json", tmp_path / "301.ndjson"
+    course.write_text(json.dumps(told), encoding="utf-8")
+    lines = [json.loads(line) for line in payloads(72)]
+    for number, seconds in ((0, 0), (1, 3600)):
+        if number:
+            for line in lines[: len(lines)]:
+                moment = datetime.fromisoformat(line["timestamp"]) + timedelta(seconds=seconds)
+                line["timestamp"] = moment.isoformat()
+        with drive.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        statuses = [row["status"] for row in scored(course, drive)["results"]]
+        expected = ["did-not-finish"] * 2 if number == 0 else ["finished", "did-not-finish"]
+        assert statuses == expected
 
 
 def test_the_faster_comes_first(course: Path, tmp_path: Path):

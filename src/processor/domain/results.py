@@ -41,10 +41,17 @@ ORDER = (
 # -- one entry in one stage ------------------------------------------------------------------------
 
 
-def stage_result(sheet: StageSheet, penalties: Iterable[Penalty]) -> StageResult:
-    """The result of a sheet, not ranked yet. Of `penalties` those of the entry and stage count."""
+GAVE_UP = (EntryStatus.RETIRED, EntryStatus.WITHDRAWN, EntryStatus.DID_NOT_START)
+"""They decide the result of the last stage that the entry began, and of those after it."""
+
+
+def stage_result(
+    sheet: StageSheet, penalties: Iterable[Penalty], *, drove_on: bool = False
+) -> StageResult:
+    """The result of a sheet, not ranked yet. Of `penalties` those of the entry and stage count.
+    `drove_on`: the entry began a later stage, so that if it retired it was not in this one."""
     own = [p for p in penalties if p.entry_id == sheet.entry.id and p.stage_id == sheet.stage.id]
-    status, decided = _status(sheet, own)
+    status, decided = _status(sheet, own, drove_on=drove_on)
     gross_ms = _gross_ms(sheet)
     neutralised_ms = sum(n.taken_off_ms for s in _timed(sheet) for n in s.neutralisations)
     elapsed_ms = None if gross_ms is None else _elapsed_ms(sheet.stage, gross_ms - neutralised_ms)
@@ -73,7 +80,9 @@ def stage_result(sheet: StageSheet, penalties: Iterable[Penalty]) -> StageResult
     )
 
 
-def _status(sheet: StageSheet, penalties: Sequence[Penalty]) -> tuple[ResultStatus, bool]:
+def _status(
+    sheet: StageSheet, penalties: Sequence[Penalty], *, drove_on: bool
+) -> tuple[ResultStatus, bool]:
     """The status, and whether a human decided it (so that it waits for nothing)."""
     if sheet.set_status is not None:
         return ResultStatus(str(sheet.set_status.value.get("status"))), True
@@ -83,7 +92,7 @@ def _status(sheet: StageSheet, penalties: Sequence[Penalty]) -> tuple[ResultStat
     by_rule = next((status for outcome, status in BY_RULE.items() if outcome in outcomes), None)
     if by_rule is not None:
         return by_rule, False
-    if _has_finished(sheet):
+    if _has_finished(sheet) and (drove_on or sheet.entry.status not in GAVE_UP):
         return ResultStatus.FINISHED, False
     started = has_started(sheet)
     if sheet.entry.status is EntryStatus.DID_NOT_START:

@@ -7,14 +7,14 @@ Nothing but values goes in and comes out, and equal values give equal results wh
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from processor.domain.course import Course, Entry
 from processor.domain.crossings import Ground
 from processor.domain.model import Evidence, Track
 from processor.domain.outcome import EventResult, StageResult
 from processor.domain.penalties import Tally
-from processor.domain.results import event_results, rank
+from processor.domain.results import event_results, has_started, rank, stage_result
 from processor.domain.rules import Rules
 from processor.domain.rulings import Ruling, in_force
 from processor.domain.stages import Judged, judge
@@ -55,17 +55,39 @@ def score(
         )
         for entry in field
     }
+    by_entry = {
+        entry.id: _judged(course, entry, evidence[entry.id], ground, rules, rulings)
+        for entry in field
+    }
     judged: list[Judged] = []
     results: list[StageResult] = []
-    tallies = {entry.id: Tally() for entry in field}
-    for stage in course.stages:
-        of_stage = []
-        for entry in field:
-            decided = in_force(tuple(ruling for ruling in rulings if ruling.entry_id == entry.id))
-            one = judge(stage, entry, evidence[entry.id], ground, rules, decided, tallies[entry.id])
-            tallies[entry.id] = one.tally
-            of_stage.append(one)
+    for number in range(len(course.stages)):
+        of_stage = [by_entry[entry.id][number] for entry in field]
         judged.extend(of_stage)
         results.extend(rank([one.result for one in of_stage]))
     totals = event_results(course.stages, results)
     return Scored(course, rules, field, evidence, tuple(judged), tuple(results), totals)
+
+
+def _judged(
+    course: Course,
+    entry: Entry,
+    evidence: Sequence[Evidence],
+    ground: Ground,
+    rules: Rules,
+    rulings: Sequence[Ruling],
+) -> list[Judged]:
+    """An entry's stages, in order. Who retired is out of the last stage that it began."""
+    decided = in_force(tuple(ruling for ruling in rulings if ruling.entry_id == entry.id))
+    judged: list[Judged] = []
+    tally = Tally()
+    for stage in course.stages:
+        judged.append(judge(stage, entry, evidence, ground, rules, decided, tally))
+        tally = judged[-1].tally
+    last = max((k for k, one in enumerate(judged) if has_started(one.sheet)), default=0)
+    return [
+        evolve(one, result=stage_result(one.sheet, one.penalties, drove_on=True))
+        if number < last
+        else one
+        for number, one in enumerate(judged)
+    ]

@@ -107,8 +107,7 @@ def _time_segment(case: Case, seen_by: Sequence[Witness], last_at: int | None) -
     neutralised = neutralisations([finding.validation for finding in found])
     elapsed_ms = _elapsed_ms(case, start, finish)
     open_finish = finish is not None and finish.out_of_order and not accepted(case)
-    stands = finish is not None and not open_finish
-    open_things = Open(reading, start, found, present, last_at, open_finish)
+    open_things = Open(reading, start, found, present, last_at)
     waits = tuple(waiting_for(case, open_things))
     passed = Passed(
         reading,
@@ -137,7 +136,7 @@ def _time_segment(case: Case, seen_by: Sequence[Witness], last_at: int | None) -
         neutralisations=neutralised,
         controls=tuple(check.control for check in checks if check.control is not None),
         finish_out_of_order=open_finish,
-        closed=stands or case.stage.closed_at is not None,
+        closed=finish is not None or case.stage.closed_at is not None,
         provisional=bool(waits),
         waiting_for=waits,
         records=lines(case, passed) if begun else (),

@@ -1,8 +1,8 @@
 """What a result still waits for, so that nobody takes it for final.
 
 A closed set of words: start, finish (not there yet), start-target (assigned, but not in the start
-list), provisional-crossing (in a gap), unverified-object, manual-verification, finish-out-of-order,
-gap (of a device that timed it, between start and finish), later-fix (no device of the entry has
+list), provisional-crossing (in a gap), unverified-object, manual-verification, gap (of a device
+that timed it, between start and finish), later-fix (no device of the entry has
 reported anything after the finish or the closure, so more may come). A ruling `confirm` of the
 segment settles all but a missing start or finish.
 """
@@ -20,14 +20,13 @@ from processor.domain.witnesses import Witness
 @frozen
 class Open:
     """What may be open in a segment. `present` are the devices with a fix in its window, `last_at`
-    the last fix of any; `finish_open`: the finish is out of order and no official let it stand."""
+    the last fix of any."""
 
     reading: Reading
     start: Start
     findings: tuple[Finding, ...]
     present: tuple[Witness, ...]
     last_at: int | None
-    finish_open: bool
 
 
 def accepted(case: Case) -> bool:
@@ -44,9 +43,9 @@ def waiting_for(case: Case, left: Open) -> Iterator[str]:
     reading, start, found = left.reading, left.start, left.findings
     finish, closed_at = reading.finish, case.stage.closed_at
     if closed_at is None or finish is not None:
-        if start.at is None:
+        if start.at is None and (case.segment.start or case.segment.finish):
             yield "start"
-        if finish is None:
+        if finish is None and case.segment.finish:
             yield "finish"
     if case.decisions.confirmed is not None:
         return
@@ -57,8 +56,6 @@ def waiting_for(case: Case, left: Open) -> Iterator[str]:
         yield "unverified-object"
     if any(_awaits_human(finding) for finding in found):
         yield "manual-verification"
-    if left.finish_open:
-        yield "finish-out-of-order"
     ends_at = closed_at if finish is None else finish.at
     if _has_gap_inside(reading, start, left.present, ends_at):
         yield "gap"

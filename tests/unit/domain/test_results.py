@@ -115,9 +115,9 @@ def test_a_closure_ends_what_runs_and_what_waits() -> None:
 @pytest.mark.parametrize(
     ("said", "unseen", "running", "done"),
     [
-        (EntryStatus.RETIRED, "did-not-finish", "did-not-finish", "finished"),
-        (EntryStatus.WITHDRAWN, "did-not-start", "did-not-finish", "finished"),
-        (EntryStatus.DID_NOT_START, "did-not-start", "did-not-start", "finished"),
+        (EntryStatus.RETIRED, "did-not-finish", "did-not-finish", "did-not-finish"),
+        (EntryStatus.WITHDRAWN, "did-not-start", "did-not-finish", "did-not-finish"),
+        (EntryStatus.DID_NOT_START, "did-not-start", "did-not-start", "did-not-start"),
         (EntryStatus.DISQUALIFIED, "disqualified", "disqualified", "disqualified"),
         (EntryStatus.STARTED, "waiting", "running", "finished"),
     ],

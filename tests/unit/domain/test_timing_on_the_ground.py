@@ -54,5 +54,5 @@ def test_a_drive_of_constant_speed_is_timed_to_milliseconds() -> None:
 def test_a_silent_tracker_leaves_unknown_what_it_could_have_passed() -> None:
     own = timed(track(eastwards(silent_from=140, silent_to=205))).segments[0]
     assert [v.status for v in own.validations] == ["unverified", "unverified", "ok"]
-    assert own.waiting_for == ("unverified-object", "finish-out-of-order", "gap")
+    assert own.waiting_for == ("unverified-object", "gap")
     assert seconds(own.finish_at or 0) == pytest.approx(300, abs=0.005)
