@@ -201,11 +201,12 @@ def _silences(case: Case, witness: Witness, between: Between) -> Iterator[Silenc
 
 
 def _runs(gaps: Sequence[Gap]) -> list[list[Gap]]:
-    """Gaps that follow one another with only one fix between them, together."""
+    """Gaps with only one fix between them, together where one of the two is a leap: then the place
+    of that fix is not to be believed. A silence by itself ends where a fix was."""
     ordered = sorted(gaps, key=lambda gap: gap.before.at)
     runs = [ordered[:1]] if ordered else []
     for gap, following in pairwise(ordered):
-        if gap.after.at == following.before.at:
+        if gap.after.at == following.before.at and (gap.speeding or following.speeding):
             runs[-1].append(following)
         else:
             runs.append([following])

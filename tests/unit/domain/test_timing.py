@@ -473,11 +473,13 @@ def test_a_gap_beside_the_neighbours_hides_nothing() -> None:
     ]
 
 
-def test_two_gaps_with_one_fix_between_are_one_silence() -> None:
+def test_two_gaps_with_one_leap_between_are_one_silence_and_two_silences_are_two() -> None:
+    """A fix behind a leap is not to be believed; one between two silences is."""
     gaps = [(220, 1000, 255, 90_000), (255, 90_000, 290, 3000)]
-    assert statuses(timed(evidence(without("W2"), gaps=gaps), of=stage(course())))[1] == (
-        "unverified"
-    )
+    seen = evidence(without("W2"), gaps=gaps)
+    assert statuses(timed(seen, of=stage(course())))[1] == "missed"
+    leaps = evolve(seen, gaps=tuple(evolve(gap, speeding=True) for gap in seen.gaps))
+    assert statuses(timed(leaps, of=stage(course())))[1] == "unverified"
 
 
 def test_before_the_first_fix_nothing_is_known_of_what_an_assigned_start_begins() -> None:

@@ -56,3 +56,21 @@ def test_a_silent_tracker_leaves_unknown_what_it_could_have_passed() -> None:
     assert [v.status for v in own.validations] == ["unverified", "unverified", "ok"]
     assert own.waiting_for == ("unverified-object", "gap")
     assert seconds(own.finish_at or 0) == pytest.approx(300, abs=0.005)
+
+
+def test_a_tracker_slower_than_a_gap_can_still_miss_what_is_out_of_its_reach() -> None:
+    """A fix each 65 s: in one silence it gets 4.5 km far, in all of them together anywhere."""
+    far = course(
+        Object("S", Kind.START, gate((200, -90), (200, 90), 90)),
+        Object("W", Kind.WPM, disc(6000, 9000, 90), sort_order=1),
+        Object("F", Kind.FINISH, gate((12000, -90), (12000, 90), 90)),
+        start="S",
+        finish="F",
+    )
+    close = [(second, second * 20.0, 0.0) for second in range(30)]
+    slow = [(second, second * 20.0, 0.0) for second in range(30, 590, 65)]
+    end = [(second, second * 20.0, 0.0) for second in range(590, 640)]
+    ground = Ground(far, Settings())
+    found = ground.evidence(track([*close, *slow, *end]))
+    own = time_stage(far.stages[0], Entry("301"), [found], ground, Settings()).segments[0]
+    assert [(v.object.id, v.status) for v in own.validations] == [("W", "missed")]
