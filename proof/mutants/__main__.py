@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,6 +44,55 @@ TARGETS = {
 function at all, mutmut measures. Without the decoder's properties: what only a random payload finds
 is found today and not tomorrow, and each survivor would wait for all of them."""
 
+DOMAIN = {
+    "domain/chords.py": ["chords"],
+    "domain/gates.py": ["gates", "crossings"],
+    "domain/visits.py": ["visits", "crossings", "folding"],
+    "domain/folding.py": ["folding"],
+    "domain/assignment.py": ["assignment"],
+    "domain/starts.py": ["starts", "timing"],
+    "domain/devices.py": ["devices"],
+    "domain/formulas.py": ["formulas"],
+    "domain/charges.py": ["charges"],
+    "domain/penalties.py": ["penalties", "rulings_on_penalties"],
+    "domain/results.py": ["results"],
+}
+"""The rules of the sport, judged by tests/unit/domain/test_NAME.py without the properties that
+stand there beside the examples.
+
+Left out for good are values (course, model, rules, ..), which decide nothing; the words for people
+(lines, reckoning, reviews), which are free; and what only calls the others in their order (stages,
+scoring)."""
+
+UNEXPLAINED = {
+    "domain/plane.py": ["plane"],
+    "domain/shapes.py": ["plane", "crossings"],
+    "domain/geometry.py": ["crossings", "lint"],
+    "domain/drive.py": ["gates", "crossings"],
+    "domain/crossings.py": ["crossings", "gates", "visits"],
+    "domain/reading.py": ["timing"],
+    "domain/windows.py": ["timing"],
+    "domain/validation.py": ["timing"],
+    "domain/controls.py": ["controls"],
+    "domain/neutralisation.py": ["controls"],
+    "domain/waiting.py": ["timing"],
+    "domain/witnesses.py": ["timing"],
+    "domain/decisions.py": ["timing"],
+    "domain/timing.py": ["timing", "controls"],
+    "domain/speed.py": ["speed"],
+    "domain/samples.py": ["speed"],
+    "domain/missing.py": ["infringements"],
+    "domain/infringements.py": ["infringements"],
+    "domain/start_order.py": ["start_order"],
+    "domain/lint.py": ["lint"],
+    "domain/io_mapping.py": ["io_mapping"],
+    "domain/attributes.py": ["attributes"],
+    "domain/course_version.py": ["course_version"],
+}
+"""Those of the domain whose survivors nobody has accounted for yet: they run only when named."""
+
+WITHOUT_PROPERTIES = ["-m", "not hypothesis"]
+
 BESIDE = ["bench", "deploy", "docs", "migrations", "proof", "schema", "requirements"]
 """Folders of the tree that tests, or their conftest, look into."""
 
@@ -56,14 +105,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-document", action="store_true", help="leave docs/ as it is")
     options = parser.parse_args()
-    targets = [
-        path for path in TARGETS if not options.only or any(part in path for part in options.only)
-    ]
+    targets = _named(options.only) if options.only else [*TARGETS, *DOMAIN]
     if not targets:
-        parser.error("there is no such module among: " + ", ".join(TARGETS))
+        parser.error("there is no such module among: " + ", ".join(_named([""])))
     began_s = time.monotonic()
-    with copy_of_tree() as copy:
-        judgement = _judged(copy, targets, options.jobs)
+    found: dict[str, str] = {}
+    alive: list[Survivor] = []
+    for several, selection in _runs(targets):
+        with copy_of_tree() as copy:
+            tried, survived = _tried(copy, several, selection, options.jobs)
+        found |= tried
+        alive += survived
+    judgement = judge(found, alive)
     minutes = (time.monotonic() - began_s) / 60
     print(markdown(judgement))
     for each in judgement.unexplained:
@@ -79,10 +132,33 @@ def main() -> None:
     sys.exit(bool(judgement.unexplained or idle))
 
 
-def _judged(copy: Path, targets: Sequence[str], jobs: int) -> Judgement:
+def judges_of(path: str) -> Sequence[str]:
+    """The files of tests that judge a target."""
+    if path in TARGETS:
+        return [f"tests/unit/test_{name}.py" for name in TARGETS[path]]
+    return [f"tests/unit/domain/test_{name}.py" for name in {**DOMAIN, **UNEXPLAINED}[path]]
+
+
+def _named(parts: Sequence[str]) -> Sequence[str]:
+    known = (*TARGETS, *DOMAIN, *UNEXPLAINED)
+    return [path for path in known if any(part in path for part in parts)]
+
+
+def _runs(targets: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """The targets that one run of mutmut takes together, and which of their tests it takes."""
+    domain = [path for path in targets if path not in TARGETS]
+    others = [path for path in targets if path in TARGETS]
+    for several, selection in ((others, ["--hypothesis-seed=0"]), (domain, WITHOUT_PROPERTIES)):
+        if several:
+            yield several, selection
+
+
+def _tried(
+    copy: Path, targets: Sequence[str], selection: Sequence[str], jobs: int
+) -> tuple[Mapping[str, str], Sequence[Survivor]]:
     """Let mutmut work in the copy, and read what it says of it."""
     with (copy / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write(_settings(copy, targets))
+        file.write(_settings(copy, targets, selection))
     _mutmut(copy, "run", "--max-children", str(jobs))
     found = statuses(_mutmut(copy, "results", "--all", "true"))
     if not found or "not checked" in found.values():
@@ -93,17 +169,17 @@ def _judged(copy: Path, targets: Sequence[str], jobs: int) -> Judgement:
 
     with ThreadPoolExecutor(jobs) as pool:
         alive = [name for name, status in found.items() if status not in KILLED]
-        return judge(found, list(pool.map(shown, alive)))
+        return found, list(pool.map(shown, alive))
 
 
-def _settings(copy: Path, targets: Sequence[str]) -> str:
-    names = dict.fromkeys(name for path in targets for name in TARGETS[path])
+def _settings(copy: Path, targets: Sequence[str], selection: Sequence[str]) -> str:
+    tests = dict.fromkeys(test for path in targets for test in judges_of(path))
     settings = {
         "source_paths": ["src/"],
         "only_mutate": [SOURCE + path for path in targets],
         "also_copy": [folder for folder in BESIDE if (copy / folder).is_dir()],
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "--hypothesis-seed=0"],
-        "pytest_add_cli_args_test_selection": [f"tests/unit/test_{name}.py" for name in names],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", *selection],
+        "pytest_add_cli_args_test_selection": list(tests),
     }
     # A JSON text or list is one of TOML, too.
     lines = (f"{name} = {json.dumps(value)}" for name, value in settings.items())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proof.mutants import results
-from proof.mutants.__main__ import SOURCE, TARGETS
+from proof.mutants.__main__ import DOMAIN, SOURCE, TARGETS, UNEXPLAINED, judges_of
 from proof.mutants.results import judge, statuses, survivor
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,9 @@ def test_another_place_explains_nothing(explained: Path, wrong: str) -> None:
 
 
 def test_what_is_changed_and_what_judges_it_are_there() -> None:
-    for path, names in TARGETS.items():
+    known = [*TARGETS, *DOMAIN, *UNEXPLAINED]
+    assert len(set(known)) == len(known)
+    for path in known:
         assert (ROOT / SOURCE / path).is_file(), path
-        for name in names:
-            assert (ROOT / "tests/unit" / f"test_{name}.py").is_file(), name
+        for test in judges_of(path):
+            assert (ROOT / test).is_file(), test

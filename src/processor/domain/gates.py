@@ -25,11 +25,10 @@ Over: TypeAlias = tuple[int, float, float]
 
 @frozen
 class _Cross:
-    """A cross as found: its chord and share, from which side it came (+1, -1), which fix after it
+    """A cross as found: its chord, from which side it came (+1, -1), which fix after it
     was the first far from the line (None: none yet)."""
 
     chord: int
-    share: float
     side: int
     crossing: Crossing
     first_far: int | None
@@ -112,7 +111,7 @@ class _Finder:
         crossing = self._drive.crossing(
             self._figures.ids[self._figure], "cross", k, share, 0, way, normal, self._right(way)
         )
-        return _Cross(k, share, side, crossing, self._first_far(k + 1))
+        return _Cross(k, side, crossing, self._first_far(k + 1))
 
     def _right(self, way: tuple[float, float]) -> bool | None:
         """Whether the chord heads within 90 degrees of the direction that counts."""

@@ -1,6 +1,7 @@
 """The assignment of passes to objects, against all assignments there are."""
 
 from collections.abc import Iterator, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -74,6 +75,28 @@ def test_it_is_the_best_of_all_assignments(
     assert found == best(course, since, until)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_it_is_the_best_of_all_assignments_of_the_same_courses_every_day(seed: int) -> None:
+    chance = Random(seed)
+    for _ in range(5):
+        course: list[Spans] = []
+        for _ in range(chance.randint(1, 5)):
+            edges = sorted(chance.sample(range(25), 2 * chance.randint(0, 3)))
+            own = list(zip(edges[::2], edges[1::2], strict=True))
+            if chance.random() < 0.3:
+                own = [(since, since) for since, _ in own]
+            elif own and chance.random() < 0.3:
+                own[-1] = (own[-1][0], NEVER)
+            course.append(own)
+        since, until = chance.randint(-1, 10), chance.randint(8, 26)
+        held = assign(stays(course), since, until)
+        found = tuple((one.at, index) for index, one in enumerate(held) if one is not None)
+        assert found == best(stays(course), since, until)
+        for own, one in zip(stays(course), held, strict=True):
+            if one is not None:
+                assert any(stay.used == one.used and stay.since <= one.at for stay in own)
+
+
 @settings(max_examples=100, deadline=None)
 @given(courses())
 def test_what_holds_an_object_is_a_stay_of_its_own_that_lasts_at_that_instant(
@@ -96,6 +119,10 @@ def test_leaving_out_a_pass_that_was_not_used_changes_nothing(
     if idle:
         gone = data.draw(st.sampled_from(idle))
         assert assign([[s for s in own if s is not gone] for own in course]) == held
+
+
+def test_where_nothing_is_to_be_passed_nothing_is_held() -> None:
+    assert assign([]) == ()
 
 
 def test_turning_back_for_a_waypoint_is_free() -> None:

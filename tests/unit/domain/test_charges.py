@@ -173,6 +173,16 @@ def test_scopes(scope: Scope | None, costs: list[int]) -> None:
     assert seconds(charged(found, rows)) == costs
 
 
+def test_a_row_counts_the_kinds_that_its_filter_lets_pass() -> None:
+    found = [
+        happened(),
+        happened(thing="D1", kind="DZ", at=1),
+        happened(thing="D2", kind="DZ", at=2),
+    ]
+    second = add("a", "7", applies_to=AppliesTo(kinds=("DZ",)), count_min=2)
+    assert seconds(charged(found, [second])) == [7]
+
+
 def test_repeat_multiplies_the_sum_of_the_others_within_its_cap() -> None:
     rows = [
         add("a", "10"),
@@ -217,6 +227,25 @@ def test_the_bracket_is_about_all_that_were_missed_in_the_segment() -> None:
     assert [each.outcome for each in found] == [Outcome.TIME, Outcome.TIME, Outcome.DID_NOT_FINISH]
     elsewhere = [*missed("WPM", "WPM"), *missed("WPM", segment="SS2")]
     assert seconds(charged(elsewhere, three)) == [900, 900, 900]
+
+
+def test_each_says_the_whole_and_its_own_part_of_it() -> None:
+    found = charged(missed("WPM", "WPM", "WPM"), [of_missed(Operator.PER_UNIT, "900")])
+    lines = [each.leading for each in found]
+    assert [(line.whole, line.part, line.occurrence) for line in lines] == [
+        (3, 1, 1),
+        (3, 1, 2),
+        (3, 1, 3),
+    ]
+
+
+def test_of_counted_objects_those_count_that_the_filter_names() -> None:
+    only = AppliesTo(objects=("W2", "W3"))
+    two = of_missed(Operator.PER_UNIT, "900", offence_min=Decimal(2), applies_to=only)
+    found = charged(missed("WPM", "WPM", "WPM"), [two])
+    assert [each.infringement.where.object_id for each in found] == ["W2", "W3"]
+    assert [each.leading.whole for each in found] == [2, 2]
+    assert charged(missed("WPM", "WPM"), [two]) == ()
 
 
 def test_add_is_charged_once_and_a_cap_holds_for_the_whole() -> None:
@@ -270,6 +299,51 @@ def test_a_filter_makes_it_the_share_of_what_it_lets_pass() -> None:
     assert not charged([share(7, 10)], [evolve(BELOW_70, applies_to=AppliesTo(kinds=("WPS",)))])
 
 
+def test_a_filter_may_name_the_objects_of_a_share() -> None:
+    one_of_two = share(1, 2)  # W0 was validated, W1 was not
+    for name, lost in (("W0", False), ("W1", True)):
+        only = evolve(BELOW_70, applies_to=AppliesTo(objects=(name,)))
+        assert bool(charged([one_of_two], [only])) is lost
+
+
+def test_a_share_of_nobody_knows_what_is_for_rows_without_a_filter() -> None:
+    half = happened("0.5", Offence.MISSED_RATIO, None, "special-stage")
+    assert charged([half], [BELOW_70])
+    for only in (AppliesTo(kinds=("WPM",)), AppliesTo(objects=("W1",))):
+        assert charged([half], [evolve(BELOW_70, applies_to=only)]) == ()
+
+
+def test_a_share_counts_as_an_offence_where_it_lies_in_the_bracket() -> None:
+    found = [
+        evolve(share(passed, 10), segment_id=segment, at=at)
+        for at, (passed, segment) in enumerate([(5, "SS1"), (9, "SS2"), (5, "SS3")])
+    ]
+    (third,) = charged(found, [evolve(BELOW_70, count_min=2)])
+    assert third.infringement is found[2]
+    assert third.leading.occurrence == 2
+
+
+def test_a_share_of_what_the_filter_leaves_out_counts_for_nothing() -> None:
+    of_safety = AppliesTo(kinds=("WPS",))
+    found = [share(5, 10), evolve(share(5, 10, "WPS"), segment_id="SS2", at=1)]
+    (second,) = charged(found, [evolve(BELOW_70, applies_to=of_safety)])
+    assert second.infringement is found[1]
+    assert second.leading.occurrence == 1
+
+
+# -- two forms of the time gained ------------------------------------------------------------------
+
+
+def test_the_time_gained_is_measured_as_the_row_says() -> None:
+    gained = happened("10", Offence.SPEED_TIME_GAINED, amount_by_peak=Decimal(20))
+    told_once = happened("10", Offence.SPEED_TIME_GAINED)
+    by_limit = row("a", Operator.PER_UNIT, "1", type=Offence.SPEED_TIME_GAINED)
+    by_peak = evolve(by_limit, excess="peak")
+    assert seconds(charged([gained], [by_limit])) == [10]
+    assert seconds(charged([gained], [by_peak])) == [20]
+    assert seconds(charged([told_once], [by_peak])) == [10]
+
+
 # -- order -----------------------------------------------------------------------------------------
 
 
@@ -291,3 +365,21 @@ def test_the_names_of_the_rows_decide_nothing_either() -> None:
             add("c", "20")]  # fmt: skip
     renamed = [evolve(each, id=name) for each, name in zip(rows, "cba", strict=True)]
     assert seconds(charged([happened()], rows)) == seconds(charged([happened()], renamed))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"offence_max": Decimal(20)}, {}),
+        ({"offence_max": Decimal(20)}, {"offence_max": Decimal(30)}),
+        ({}, {"count_min": 1}),
+        ({"cap_seconds": Decimal(100)}, {}),
+        ({"cap_seconds": Decimal(100)}, {"cap_seconds": Decimal(200)}),
+    ],
+)
+def test_which_row_leads_is_decided_by_what_it_says(
+    first: dict[str, object], second: dict[str, object]
+) -> None:
+    rows = [add("a", "10", **second), add("z", "10", **first)]
+    (one,) = charged([happened()], rows)
+    assert one.leading.row.id == "z"

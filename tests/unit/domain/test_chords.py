@@ -232,6 +232,31 @@ def test_a_car_that_stands_drives_no_share_of_anything():
     assert time_at(straight(0, 5, 0, 0), 0.5) == 2.5
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (0, 3),
+        (3, 0),
+        (0, 1),
+        (1, 0),
+        (3, 1),
+        (1, 3),
+        (0.9, 0.9),
+        (1.1, 1.1),
+        (0.5, 1.5),
+        (2.7, 0.2),
+    ],
+)
+def test_the_place_at_the_instant_is_the_share_of_the_way(start: float, end: float):
+    """Speeds at the ends in means, from a standing start to braking to a stand."""
+    of = straight(20, 4, 20 * start, 20 * end)
+    assert of.cubic
+    for share in (k / 64 for k in range(65)):
+        t = time_at(of, share) / of.seconds
+        there = start * t * (1 - t) ** 2 + (3 - 2 * t) * t * t - end * t * t * (1 - t)
+        assert there == pytest.approx(share, abs=1e-10)
+
+
 # -- how sure it is -------------------------------------------------------------------------------
 
 
@@ -255,6 +280,9 @@ def test_uncertainty_by_hand():
     # A fix is as good as its dilution, and never better than 1: s/v = 0.6 and 0.3
     assert wide(silent, 2.0, hdop=2.0) == 1500
     assert wide(silent, 2.0, hdop=0.6) == 1082
+    # One speed alone tells of no braking.
+    assert wide(straight(10, 5, None, 30), 2.0) == 1082
+    assert wide(straight(10, 5, 30, None), 2.0) == 1082
     # Only the speed across the edge counts: v = 5, s/v = 0.6, e = 1.8; 2163.33
     assert wide(silent, 2.0, normal_ms=5.0) == 2164
 

@@ -16,6 +16,7 @@ from processor.domain.formulas import (
     is_offence,
     quantised,
     share,
+    tidy,
 )
 from processor.domain.rules import Formula, Offence, Operator, Outcome, Rounding
 
@@ -95,6 +96,11 @@ def test_quantum_and_rounding_are_the_rows(rounding: Rounding | None, seen: str)
     assert quantised(coarse, Decimal(10)) == 10
 
 
+def test_up_takes_the_next_whatever_is_over() -> None:
+    coarse = row(quantum=Decimal(5), rounding=Rounding.UP)
+    assert quantised(coarse, Decimal("10.001")) == 15
+
+
 def test_half_up_takes_the_nearer() -> None:
     coarse = row(quantum=Decimal(5), rounding=Rounding.HALF_UP)
     assert quantised(coarse, Decimal("12.499")) == 10
@@ -103,6 +109,24 @@ def test_half_up_takes_the_nearer() -> None:
 def test_a_cap_bounds_what_a_row_costs() -> None:
     capped = row(Operator.PER_UNIT, "30", cap_seconds=Decimal(100))
     assert [cost(capped, Decimal(n)) for n in (3, 4)] == [90, 100]
+
+
+def test_what_a_row_costs_is_cut_to_the_microsecond_and_never_rounded_up() -> None:
+    assert cost(row(penalty="0.0000019"), Decimal(1)) == Decimal("0.000001")
+
+
+def test_a_number_is_written_without_zeros_at_its_end() -> None:
+    assert [str(tidy(Decimal(said))) for said in ("900", "900.00", "2.50")] == ["900", "900", "2.5"]
+
+
+def test_no_row_is_about_what_is_no_offence() -> None:
+    assert not in_bracket(row(), Decimal("0.999"))
+
+
+def test_a_progressive_row_is_about_more_than_its_lower_end() -> None:
+    dearer = row(Operator.PROGRESSIVE, "2", "20")
+    assert not in_bracket(dearer, Decimal(20))
+    assert in_bracket(dearer, Decimal("20.001"))
 
 
 def test_nothing_is_no_offence_but_a_share_always_is_one() -> None:

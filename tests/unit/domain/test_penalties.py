@@ -125,6 +125,11 @@ def test_every_penalty_carries_fixes_rule_and_arithmetic_in_plain_values() -> No
     }  # fmt: skip
 
 
+def test_a_visit_that_an_official_voided_is_not_charged() -> None:
+    void = ruling(RulingKind.VOID_PASS, segment_id="SS1", object_id="Z1")
+    assert costs(judged(rulings=[void])[0]) == [MISSED]
+
+
 def test_a_share_is_told_in_percent() -> None:
     status = row("r", Offence.MISSED_RATIO, Operator.STATUS, offence_max=Decimal("0.7"),
                  outcome=Outcome.DID_NOT_FINISH)  # fmt: skip

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from processor.domain.course import Entry, EntryStatus, Kind, SegmentType
 from processor.domain.outcome import Penalty, ResultStatus, StageResult
-from processor.domain.results import event_results, rank, stage_result
+from processor.domain.results import event_results, has_started, rank, stage_result
 from processor.domain.rules import Outcome
 from processor.domain.rulings import RulingKind
-from processor.domain.timesheet import StageSheet
+from processor.domain.timesheet import SegmentSheet, StageSheet
 from tests.papers import Saw, at, evidence, ruling, segment, stage, thing, timed, waypoints
 
 DRIVE: list[Saw] = [("S", 0, 100), ("W1", 200, 210), ("W2", 300, 310), ("F", 500.9, 520)]
@@ -171,6 +171,100 @@ def test_who_reached_the_finish_without_a_start_is_finished_without_a_time() -> 
     assert ranked.position is None
 
 
+def test_a_result_says_whose_it_is() -> None:
+    entry = Entry("301", class_id="C-2", race_number=7)
+    result = stage_result(timed(evidence(DRIVE), of=OF, entry=entry), [])
+    assert (result.stage_id, result.entry_id) == ("SS1", "301")
+    assert (result.class_id, result.race_number) == ("C-2", 7)
+
+
+def test_times_are_whole_milliseconds() -> None:
+    own = segment(thing("C", Kind.CHECKPOINT))
+    ride: list[Saw] = [("S", 0, 100), ("C", 200, 201), ("F", 300, 301)]
+    result = stage_result(timed(evidence(ride), of=stage(own)), [])
+    times = (result.elapsed_ms, result.penalty_ms, result.total_ms, result.splits[0]["elapsed_ms"])
+    assert [type(each) for each in times] == [int] * 4
+
+
+def test_who_retired_in_a_later_stage_finished_this_one() -> None:
+    retired = timed(evidence(DRIVE), of=OF, entry=Entry("301", status=EntryStatus.RETIRED))
+    assert stage_result(retired, [], drove_on=True).status is ResultStatus.FINISHED
+    assert stage_result(retired, []).status is ResultStatus.DID_NOT_FINISH
+
+
+@pytest.mark.parametrize(
+    ("entry_status", "saw"),
+    [
+        (EntryStatus.DISQUALIFIED, DRIVE[:2]),
+        (EntryStatus.DID_NOT_START, DRIVE[:2]),
+        (EntryStatus.WITHDRAWN, []),
+        (EntryStatus.WITHDRAWN, DRIVE[:2]),
+    ],
+)
+def test_what_a_human_decided_waits_for_nothing(entry_status: EntryStatus, saw: list[Saw]) -> None:
+    sheet = timed(evidence(saw), of=OF, entry=Entry("301", status=entry_status))
+    assert sheet.segments[0].waiting_for
+    assert stage_result(sheet, []).waiting_for == ()
+
+
+def test_a_ruled_status_waits_for_nothing() -> None:
+    said = ruling(RulingKind.SET_STATUS, segment_id=None, value={"status": "did-not-finish"})
+    assert stage_result(timed(evidence(DRIVE[:2]), of=OF, rulings=[said]), []).waiting_for == ()
+
+
+def test_what_a_rule_or_a_closure_decided_may_still_change() -> None:
+    running = timed(evidence(DRIVE[:2]), of=OF)
+    assert stage_result(running, [penalty("0", Outcome.DISQUALIFIED)]).waiting_for == ("finish",)
+    silent = evidence(DRIVE[:2], [(0, 0), (50_000, 0)])
+    result = stage_result(timed(silent, of=evolve(OF, closed_at=at(80_000))), [])
+    assert result.status is ResultStatus.DID_NOT_FINISH
+    assert result.waiting_for == ("later-fix",)
+
+
+def test_any_trace_of_a_drive_is_a_start() -> None:
+    def started(**more: object) -> bool:
+        own = SegmentSheet(OF.segments[0], None, None, **more)  # type: ignore[arg-type]
+        return has_started(StageSheet(OF, Entry("301"), (own,)))
+
+    records = timed(evidence(DRIVE), of=OF).segments[0].records
+    assert started(finish_at=at(5))
+    assert started(start_measured=at(5))
+    assert started(records=records)
+    assert not started(start_at=at(5))
+
+
+def test_a_place_on_the_start_list_is_no_start() -> None:
+    entry = Entry("301", start_at={"SS1": at(100)})
+    assert stage_result(timed(of=OF, entry=entry), []).started_at is None
+
+
+def test_uncertainty_grows_with_the_coefficient_and_goes_with_the_time() -> None:
+    half = evolve(OF, coefficient=Decimal("0.5"))
+    assert stage_result(timed(evidence(DRIVE), of=half), []).uncertainty_ms == 71
+    assert stage_result(timed(evidence(DRIVE[:3]), of=OF), []).uncertainty_ms is None
+    ruled = [
+        ruling(RulingKind.SET_START, value={"at": "2026-06-07T08:01:40Z"}),
+        ruling(RulingKind.SET_TIME, "F", value={"at": "2026-06-07T08:08:20Z"}),
+    ]
+    sure = stage_result(timed(evidence(DRIVE), of=OF, rulings=ruled), [])
+    assert (sure.elapsed_ms, sure.uncertainty_ms) == (400_000, 0)
+
+
+def test_a_split_says_where_and_when_and_how_long_where_the_start_is_known() -> None:
+    own = segment(thing("C", Kind.CHECKPOINT))
+    ride: list[Saw] = [("S", 0, 100), ("C", 200.9, 201), ("F", 300, 301)]
+    (split,) = stage_result(timed(evidence(ride), of=stage(own)), []).splits
+    assert split == {
+        "segment_id": "SS1",
+        "object_id": "C",
+        "pass": 1,
+        "at": "2026-06-07T08:03:20.900000Z",
+        "elapsed_ms": 100_000,
+    }
+    (split,) = stage_result(timed(evidence(ride[1:]), of=stage(own)), []).splits
+    assert split["elapsed_ms"] is None
+
+
 # -- the field -------------------------------------------------------------------------------------
 
 
@@ -227,6 +321,50 @@ def test_the_order_of_those_without_a_position() -> None:
     ranked = rank(field)
     assert [r.entry_id for r in ranked] == ["8", "7", "6", "5", "4", "3", "2", "1"]
     assert [r.position for r in ranked] == [1, *[None] * 7]
+
+
+def test_three_classes_do_not_mix() -> None:
+    ranked = rank([result(str(n), 100 * n, class_id="ABC"[n % 3]) for n in range(1, 7)])
+    assert [(r.class_id, r.class_position, r.class_gap_ms) for r in ranked] == [
+        ("B", 1, 0),
+        ("C", 1, 0),
+        ("A", 1, 0),
+        ("B", 2, 300),
+        ("C", 2, 300),
+        ("A", 2, 300),
+    ]
+
+
+def ordered(*field: StageResult) -> list[str]:
+    return [each.entry_id for each in rank(field)]
+
+
+def test_only_a_finisher_is_ordered_by_time() -> None:
+    out = ResultStatus.DID_NOT_FINISH
+    assert ordered(result("1", 5, out, validated=1), result("2", 9, out, validated=5)) == ["2", "1"]
+    assert ordered(result("1", 9, validated=1), result("2", 9, validated=5)) == ["1", "2"]
+
+
+def test_a_finisher_without_a_time_stands_behind_those_with_one() -> None:
+    assert ordered(result("1"), result("2", 100)) == ["2", "1"]
+
+
+def test_of_equals_the_smaller_number_is_first_and_none_is_last() -> None:
+    nameless = [result(n, 100, race_number=None) for n in ("8", "7")]
+    field = [*nameless, result("10", 100), result("9", 100), result("6", 100, race_number=0)]
+    assert ordered(*field) == ["6", "9", "10", "7", "8"]
+    zero, one = result("2", 100, race_number=0), result("1", 100, race_number=1)
+    assert ordered(one, zero) == ["2", "1"]
+
+
+def test_only_finishers_are_tied() -> None:
+    out = result("2", 1000, ResultStatus.DID_NOT_FINISH)
+    assert [r.tied_with for r in rank([result("1", 1000), out])] == [(), ()]
+
+
+def test_those_tied_are_told_in_their_order() -> None:
+    ranked = rank([result("10", 1000), result("9", 1000), result("8", 1000)])
+    assert [r.tied_with for r in ranked] == [("9", "10"), ("8", "10"), ("8", "9")]
 
 
 def test_neighbours_within_their_uncertainties_are_tied_and_not_moved() -> None:
@@ -347,3 +485,96 @@ def test_an_event_is_provisional_while_one_of_its_stages_is() -> None:
     found = event_results(STAGES, both("1", 1, 2, provisional=True))
     assert found[0].provisional
     assert not event_results(STAGES, both("1", 1, 2))[0].provisional
+
+
+def told(*results: StageResult) -> list[tuple[str, str, int | None, int | None]]:
+    found = event_results(STAGES, results)
+    return [(r.entry_id, r.status.value, r.total_ms, r.position) for r in found]
+
+
+def test_an_event_has_classes_and_says_whose_each_result_is() -> None:
+    found = event_results(
+        STAGES,
+        [
+            *both("1", 100, 100, class_id="A"),
+            *both("2", 150, 150, class_id="B"),
+            *both("3", 200, 200, class_id="A"),
+        ],
+    )
+    assert [(r.entry_id, r.class_id, r.race_number) for r in found] == [
+        ("1", "A", 1),
+        ("2", "B", 2),
+        ("3", "A", 3),
+    ]
+    assert [(r.class_position, r.class_gap_ms) for r in found] == [(1, 0), (1, 0), (2, 200)]
+
+
+def test_a_stage_counts_as_soon_as_one_entry_is_under_way_in_it() -> None:
+    under_way = result("1", None, ResultStatus.RUNNING, stage_id="SS2", started_at=1)
+    waiting = result("2", None, ResultStatus.WAITING, stage_id="SS2")
+    assert told(result("1", 100), result("2", 200), under_way, waiting) == [
+        ("1", "running", None, None),
+        ("2", "running", None, None),
+    ]
+
+
+def test_who_is_not_in_a_stage_that_counts_has_no_total() -> None:
+    found = event_results(STAGES, [*both("1", 100, 100), result("2", 50)])
+    assert [(r.entry_id, r.total_ms, r.stages) for r in found] == [
+        ("1", 200, {"SS1": 100, "SS2": 100}),
+        ("2", None, {"SS1": 50, "SS2": None}),
+    ]
+
+
+def test_only_a_finish_with_a_time_completes_a_stage() -> None:
+    untimed = result("1", None, stage_id="SS2", started_at=1)
+    assert told(result("1", 100), untimed) == [("1", "running", None, None)]
+    running = result("1", 5, ResultStatus.RUNNING, stage_id="SS2")
+    assert told(result("1", 100), running) == [("1", "running", None, None)]
+
+
+def test_a_stage_of_no_time_adds_nothing() -> None:
+    assert told(*both("1", 0, 5)) == [("1", "finished", 5, 1)]
+
+
+def test_over_the_time_limit_in_a_stage_is_over_it_in_the_event() -> None:
+    over = result("1", 900, ResultStatus.OVER_TIME_LIMIT, stage_id="SS2")
+    assert told(result("1", 100), over) == [("1", "over-time-limit", None, None)]
+
+
+def test_an_event_waits_for_who_has_not_begun() -> None:
+    assert told(result("1", None, ResultStatus.WAITING)) == [("1", "waiting", None, None)]
+
+
+def test_a_stage_that_does_not_count_makes_nothing_provisional() -> None:
+    waiting = result("1", None, ResultStatus.WAITING, stage_id="SS2", provisional=True)
+    (found,) = event_results(STAGES, [result("1", 100), waiting])
+    assert not found.provisional
+    (found,) = event_results(STAGES, [result("1", 100, provisional=True)])
+    assert found.provisional
+
+
+def test_those_without_a_total_stand_by_status_then_stages_then_time_then_number() -> None:
+    lost, out = ResultStatus.DID_NOT_FINISH, ResultStatus.DISQUALIFIED
+    found = event_results(
+        STAGES,
+        [
+            *both("20", 300, 300),
+            result("1", None, out),
+            result("1", 1, stage_id="SS2"),
+            result("2", None, lost),
+            result("3", 50, lost),
+            result("3", 70, stage_id="SS2"),
+            *both("4", 60, None),
+            *both("11", 60, None),
+            result("6", None, stage_id="SS1", started_at=1),
+            result("6", None, lost, stage_id="SS2"),
+        ],
+    )
+    assert [r.entry_id for r in found] == ["20", "4", "11", "3", "2", "6", "1"]
+
+
+def test_of_equal_totals_in_an_event_the_smaller_number_is_first() -> None:
+    same = [*both("10", 1, 5), *both("9", 5, 1)]
+    nameless = [*both("8", 3, 3, race_number=None), *both("7", 2, 4, race_number=None)]
+    assert [r.entry_id for r in event_results(STAGES, [*nameless, *same])] == ["9", "10", "7", "8"]
