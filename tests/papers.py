@@ -7,6 +7,7 @@ that a test says exactly what timing is given. `Line` answers its questions abou
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from attrs import frozen
 
 from processor.domain.course import (
@@ -20,7 +21,7 @@ from processor.domain.course import (
     Stage,
 )
 from processor.domain.instants import SECOND
-from processor.domain.model import Crossing, Evidence, Fix, Gap, Pass, Track
+from processor.domain.model import Crossing, Evidence, Fix, Floats, Gap, Nearest, Pass, Track
 from processor.domain.rules import Settings
 from processor.domain.rulings import Ruling, RulingKind
 from processor.domain.timesheet import StageSheet
@@ -46,13 +47,25 @@ class Line:
     def distance(self, object_id: str, place: Place) -> float:
         return max(0.0, abs(place[0] / DEGREES_PER_METRE - self.where[object_id]) - REACH_M)
 
-    def closest(
-        self, object_id: str, track: Track, since: int | None, until: int | None
-    ) -> float | None:
+    def distances(
+        self, object_ids: Sequence[str], longitude: Sequence[float], latitude: Sequence[float]
+    ) -> dict[str, Floats]:
+        return {
+            name: np.array([self.distance(name, (lon, 0.0)) for lon in longitude])
+            for name in object_ids
+        }
+
+    def nearest(
+        self, object_ids: Sequence[str], track: Track, since: int | None, until: int | None
+    ) -> dict[str, Nearest]:
         part = track.between(since, until)
-        places = [(float(lon), 0.0) for lon in part.longitude]
-        near = [self.distance(object_id, place) for place in places]
-        return round(min(near), 3) if near else None
+        if not len(part):
+            return {}
+        away = self.distances(object_ids, list(part.longitude), list(part.latitude))
+        return {
+            name: Nearest(round(float(near.min()), 3), (part.fix(int(near.argmin())),))
+            for name, near in away.items()
+        }
 
 
 def thing(name: str, kind: Kind, order: int | None = None, **more: object) -> Object:
@@ -132,8 +145,13 @@ def evidence(
         track,
         tuple(c for own in passes.values() for p in own for c in (p.enter, p.exit) if c),
         {name: tuple(own) for name, own in passes.items()},
-        tuple(Gap(device_id, _fix(*gap[:2]), _fix(*gap[2:])) for gap in gaps),
+        tuple(_gap(device_id, gap) for gap in gaps),
     )
+
+
+def _gap(device_id: str, gap: tuple[float, float, float, float]) -> Gap:
+    speeding = gap[2] - gap[0] <= Settings().gap_seconds
+    return Gap(device_id, _fix(*gap[:2]), _fix(*gap[2:]), speeding)
 
 
 def _fix(seconds: float, metres: float) -> Fix:

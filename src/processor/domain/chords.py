@@ -10,6 +10,9 @@ import math
 
 from attrs import frozen
 
+KMH = 3.6
+"""Kilometres per hour in a metre per second."""
+
 LONGEST_CUBIC_S = 10.0
 SHORT_S = 5.0
 SLACK_MS = 1.0  # what the mean may lie outside of both speeds, m/s, or a tenth of it

@@ -3,11 +3,12 @@
 A marshal's clock shows whole minutes, so a check-in is floored to the minute, and the minute before
 the due one is free: due 11:13, 11:12:00 to 11:13:59 costs nothing. Due is the published target of
 the control, else the floored reference and the segment's target duration. The reference is what a
-ruling set as the start of the segment, else the finish of the segment before, else (the first
-segment of a stage) its own start.
+ruling set as the start of the segment, else the finish of the last segment before it that has one
+(a parc ferme between them has none), else (the first segment of a stage) its own start.
 
-A target of the start list is the control's where it is listed under the control's id, or where the
-segment has no start of its own and follows another; else it is the target of the start.
+What the start list says of the segment is the target of its start where it has a start object, else
+(a liaison) that of its control; a target under the control's own id comes before both. A check-in
+at a control that nothing of this says anything of is shown, and its line says so.
 """
 
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ from attrs import frozen
 
 from processor.domain.course import Kind, Object, Segment
 from processor.domain.decisions import ruled_at
-from processor.domain.instants import MINUTE, SECOND, floor_minute
+from processor.domain.instants import MINUTE, SECOND, floor_minute, later
 from processor.domain.marks import Case, Mark, Reading
 from processor.domain.reading import visible
 from processor.domain.rulings import RulingKind
-from processor.domain.starts import Start
+from processor.domain.starts import Start, target_is_of_control
 from processor.domain.timesheet import Control
 from processor.domain.witnesses import Witness
 
@@ -59,14 +60,14 @@ def is_control(thing: Object | None, segment: Segment) -> bool:
 def due_at(case: Case, thing: Object, start_at: int | None) -> int | None:
     """When a crew is due at a control; None where nothing says it."""
     published = case.entry.start_at.get(thing.id)
-    if published is None and case.segment.start is None and case.previous is not None:
-        published = case.target
+    if published is None and target_is_of_control(case.segment):
+        published = case.entry.start_at.get(case.segment.id)
     if published is not None:
         return published
     reference, duration = _reference(case, start_at), case.segment.target_duration_seconds
     if reference is None or duration is None:
         return None
-    return floor_minute(reference) + duration * SECOND
+    return later(floor_minute(reference), duration * SECOND)
 
 
 def _reference(case: Case, start_at: int | None) -> int | None:

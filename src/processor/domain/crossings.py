@@ -18,8 +18,8 @@ from processor.domain import gates, visits
 from processor.domain.course import Course, Kind, Object, Place, Shape, Zone
 from processor.domain.drive import Drive
 from processor.domain.gates import Over
-from processor.domain.geometry import Figures, rounded
-from processor.domain.model import Crossing, Evidence, Integers, Pass, Track
+from processor.domain.geometry import Figures, rounded, to_mm
+from processor.domain.model import Crossing, Evidence, Floats, Integers, Nearest, Pass, Track
 from processor.domain.plane import spatial
 from processor.domain.rules import Settings
 from processor.domain.visits import Happening, Turn, Visit
@@ -138,26 +138,51 @@ class Ground:
         number = self.figures.numbers[object_id]
         return bool(self.figures.inside(number, spatial((place[0],), (place[1],)))[0])
 
+    def distances(
+        self, object_ids: Sequence[str], longitude: Sequence[float], latitude: Sequence[float]
+    ) -> Mapping[str, Floats]:
+        """As `distance`, from many places to each of several objects."""
+        points = spatial(longitude, latitude)
+        return {
+            name: to_mm(self.figures.distances(self.figures.numbers[name], points)) / 1000
+            for name in object_ids
+        }
+
     def closest(
         self, object_id: str, track: Track, since: int | None, until: int | None
     ) -> float | None:
-        """How near a track came to an object's edge, in metres to the millimetre: over the chords
-        that overlap the time from `since` to `until`, gaps left out; 0 inside. None without fix."""
+        """How near a track came to an object's edge, as `nearest`. None without fix."""
+        found = self.nearest((object_id,), track, since, until)
+        return found[object_id].distance_m if found else None
+
+    def nearest(
+        self, object_ids: Sequence[str], track: Track, since: int | None, until: int | None
+    ) -> Mapping[str, Nearest]:
+        """Where a track came nearest to each object: over the chords that overlap the time from
+        `since` to `until`, gaps left out; 0 m inside. Nothing without a fix there."""
         first = 0 if since is None else int(np.searchsorted(track.at, since, "right")) - 1
         last = len(track) if until is None else int(np.searchsorted(track.at, until, "left")) + 1
         part = track.cut(max(0, first), last)
         if not len(part):
-            return None
-        number = self.figures.numbers[object_id]
+            return {}
         drive = Drive.of(part, self.settings)
-        away = float(self.figures.distances(number, drive.points).min())
+        return {name: self._nearest(drive, self.figures.numbers[name]) for name in object_ids}
+
+    def _nearest(self, drive: Drive, number: int) -> Nearest:
+        track = drive.track
+        points = self.figures.distances(number, drive.points)
+        fix = int(points.argmin())
+        alone = Nearest(rounded(float(points[fix])), (track.fix(fix),))
         lines = np.flatnonzero(~drive.gap)
-        if len(lines):
-            which = np.full(len(lines), number)
-            start, end = drive.points.at(lines), drive.points.at(lines + 1)
-            chords = self.figures.chords(which, start, end)
-            away = min(away, float(self.figures.chord_distances(chords, number).min()))
-        return rounded(away)
+        if not len(lines):
+            return alone
+        which = np.full(len(lines), number)
+        start, end = drive.points.at(lines), drive.points.at(lines + 1)
+        away = self.figures.chord_distances(self.figures.chords(which, start, end), number)
+        line = int(away.argmin())
+        k = int(lines[line])
+        along = Nearest(rounded(float(away[line])), (track.fix(k), track.fix(k + 1)))
+        return along if along.distance_m <= alone.distance_m else alone
 
     # -- which chords concern which figures -------------------------------------------------------
 

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from processor.domain.instants import MILLISECOND
 from processor.domain.marks import Case, Mark, Reading, Role, Slot
 from processor.domain.starts import official_start
-from processor.domain.validation import hidden_by, neighbours
+from processor.domain.validation import hidden, neighbours
 from processor.domain.witnesses import Witness
 
 DISAGREE_MS = 500  # design/racing.md, Several devices: beside the uncertainties of both
@@ -74,20 +74,16 @@ def _is_clean(case: Case, heard: Heard) -> bool:
         return False
     if any(mark is not None and mark.provisional for mark in reading.marks):
         return False
-    return not any(
-        _unverified(case, heard, index)
-        for index, slot in enumerate(case.slots)
-        if slot.role is Role.OBJECT and reading.marks[index] is None
-    )
+    missing = {
+        index: between
+        for index, between in neighbours(case, reading, official_start(case)).items()
+        if reading.marks[index] is None and not _is_ruled(case, case.slots[index])
+    }
+    return not hidden(case, heard.witness, missing)
 
 
-def _unverified(case: Case, heard: Heard, index: int) -> bool:
-    thing = case.slots[index].object
-    assert thing is not None
-    if case.decisions.on(thing.id, case.slots[index].lap) is not None:
-        return False
-    between = neighbours(case, heard.reading, index, official_start(case))
-    return hidden_by(case, thing, heard.witness, between) is not None
+def _is_ruled(case: Case, slot: Slot) -> bool:
+    return slot.object is not None and case.decisions.on(slot.object.id, slot.lap) is not None
 
 
 def _validated(case: Case, reading: Reading) -> int:

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 from attrs import frozen
 
-from processor.domain.chords import Chord, time_at, uncertainty_ms
+from processor.domain.chords import KMH, Chord, time_at, uncertainty_ms
 from processor.domain.geometry import Bools
 from processor.domain.instants import MILLISECOND, SECOND
 from processor.domain.model import Crossing, Floats, Gap, Track
 from processor.domain.plane import Spatial, spatial
 from processor.domain.rules import Settings
-
-KMH = 3.6
 
 SOON = 3
 """Most cars are far from an edge a fix or two later; only then is it worth to look at many."""

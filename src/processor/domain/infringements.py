@@ -12,7 +12,7 @@ from decimal import Decimal
 from processor.domain.course import StartRule
 from processor.domain.decisions import decisions
 from processor.domain.infringement import Infringement, Scene, Where, at_object, clock, name, plain
-from processor.domain.instants import MILLISECOND, SECOND, floor_minute, iso
+from processor.domain.instants import MILLISECOND, SECOND, floor_minute, iso, later
 from processor.domain.missing import missed, not_stopped
 from processor.domain.model import Evidence, Fix
 from processor.domain.outcome import TimingRecord
@@ -176,7 +176,7 @@ def _left_early(scene: Scene, neutralised: Neutralisation) -> Iterator[Infringem
         if v.object.id == neutralised.begin.id and v.at == entered
     )
     begin = next(begins, None)
-    due = entered + neutralised.duration_ms * MILLISECOND
+    due = later(entered, neutralised.duration_ms * MILLISECOND)
     if left >= due or (begin is not None and begin.status != "ok"):
         return
     yield scene.one(

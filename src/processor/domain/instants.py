@@ -11,6 +11,9 @@ MILLISECOND = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""The last instant that has a date: the end of the year 9999."""
+
 
 def instant(moment: datetime) -> int:
     """The instant of an aware datetime, in microseconds. Raises TypeError on a naive one."""
@@ -25,6 +28,11 @@ def moment(instant_us: int) -> datetime:
 def iso(instant_us: int) -> str:
     """ISO-8601 UTC with microseconds, as all of ours spells it: 2026-06-07T08:00:00.000000Z."""
     return moment(instant_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def later(instant_us: int, duration_us: int) -> int:
+    """An instant and a duration after it, at most LAST: beyond it there is nothing to wait for."""
+    return min(instant_us + duration_us, LAST)
 
 
 def floor_minute(instant_us: int) -> int:

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 from attrs import frozen
 
+from processor.domain.chords import KMH
 from processor.domain.course import Course, Disc, Gate, Kind, Object, Segment, Stage
 from processor.domain.crossings import Ground
 from processor.domain.geometry import Figures
@@ -23,7 +24,6 @@ from processor.domain.shapes import SHORTEST_DEGREE_M, origin
 NEAR_ROUTE_M = 25.0
 STANDING_M = 20.0  # what a standing car's fixes wander, and some metres to be sure
 ALONG_GATE_DEG = 5.0
-KMH = 3.6
 PAIRS = ((Kind.DZ, Kind.FZ), (Kind.DN, Kind.FN))
 JUDGED_IN_ORDER = (Kind.DZ, Kind.FZ, Kind.DN, Kind.FN, Kind.STOP)
 

@@ -5,6 +5,7 @@ objects and the finish again; the finish of a lap is the start of the next. So a
 in that list, a *mark* an instant that fills it, and a *reading* the marks of all slots.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from attrs import frozen
 
 from processor.domain.course import Entry, Object, Place, Segment, Stage, StartRule
 from processor.domain.decisions import Decisions
-from processor.domain.model import Crossing, Pass, Track
+from processor.domain.model import Crossing, Floats, Nearest, Pass, Track
 from processor.domain.rules import Settings
 from processor.domain.rulings import Ruling
 from processor.domain.timesheet import SegmentSheet
@@ -22,15 +23,21 @@ from processor.domain.windows import Window
 class Distances(Protocol):
     """What timing asks of the ground (crossings.py has it)."""
 
-    def closest(
-        self, object_id: str, track: Track, since: int | None, until: int | None
-    ) -> float | None:
-        """The least distance in metres from the object's edge over the chords of the track between
-        two instants, gaps excluded; None without a fix there."""
+    def nearest(
+        self, object_ids: Sequence[str], track: Track, since: int | None, until: int | None
+    ) -> Mapping[str, Nearest]:
+        """Where the track came nearest to the edge of each object between two instants, over its
+        chords, gaps excluded; nothing without a fix there."""
         ...
 
     def distance(self, object_id: str, place: Place) -> float:
         """Metres from the object's edge, 0 inside; of a gate from the line between its posts."""
+        ...
+
+    def distances(
+        self, object_ids: Sequence[str], longitude: Sequence[float], latitude: Sequence[float]
+    ) -> Mapping[str, Floats]:
+        """The same from many places, by object id."""
         ...
 
 
@@ -101,7 +108,8 @@ class Reading:
 @frozen
 class Case:
     """One segment of one entry, and all that bears on it. `rule` is the start rule that holds,
-    `target` the start list's instant, `previous` the sheet of the segment before it in the stage.
+    `target` the start list's instant for its start, `before` the sheets of the segments before it
+    in the stage.
     """
 
     stage: Stage
@@ -112,13 +120,20 @@ class Case:
     decisions: Decisions
     rule: StartRule
     target: int | None
-    previous: SegmentSheet | None
+    before: tuple[SegmentSheet, ...]
     settings: Settings
     distances: Distances
 
     @property
+    def previous_timed(self) -> SegmentSheet | None:
+        """The last segment before it that has a finish: a parc ferme without one is no end of
+        anything."""
+        timed = (sheet for sheet in reversed(self.before) if sheet.segment.finish is not None)
+        return next(timed, None)
+
+    @property
     def previous_finish(self) -> int | None:
-        return None if self.previous is None else self.previous.finish_at
+        return None if self.previous_timed is None else self.previous_timed.finish_at
 
     @property
     def over_at(self) -> int | None:

@@ -23,15 +23,14 @@ STANDING_KMH = Decimal(5)  # a walking pace: more than a receiver says of a car 
 
 def missed(scene: Scene) -> Iterator[Infringement]:
     """The objects missed for good, in their order, and the share that was validated."""
-    if not scene.sheet.closed or not _begun(scene.sheet):
+    if not scene.sheet.closed or not scene.sheet.validations or not _begun(scene.sheet):
         return
-    for index, passed in enumerate(scene.sheet.validations):
+    for passed, before, behind in zip(scene.sheet.validations, *_neighbours(scene), strict=True):
         if passed.status == "missed":
-            yield _miss(scene, Offence.MISSED_WAYPOINT, index)
+            yield _miss(scene, Offence.MISSED_WAYPOINT, passed, before, behind)
             if passed.object.kind is Kind.STOP:
-                yield _miss(scene, Offence.STOP_MISSED, index)
-    if scene.sheet.validations:
-        yield _ratio(scene)
+                yield _miss(scene, Offence.STOP_MISSED, passed, before, behind)
+    yield _ratio(scene)
 
 
 def not_stopped(scene: Scene) -> Iterator[Infringement]:
@@ -69,19 +68,31 @@ def _begun(sheet: SegmentSheet) -> bool:
     )
 
 
-def _miss(scene: Scene, offence: Offence, index: int) -> Infringement:
-    passed, others = scene.sheet.validations[index], scene.sheet.validations
+def _neighbours(scene: Scene) -> tuple[list[int], list[int | None]]:
+    """Of each ordered object, when the one before it was passed and when the one behind it."""
+    instants = [passed.at for passed in scene.sheet.validations]
+    before, behind = [scene.began], [scene.sheet.finish_at]
+    for at in instants[:-1]:
+        before.append(before[-1] if at is None else at)
+    for at in reversed(instants[1:]):
+        behind.append(behind[-1] if at is None else at)
+    return before, behind[::-1]
+
+
+def _miss(
+    scene: Scene, offence: Offence, passed: Validation, before: int, behind: int | None
+) -> Infringement:
+    """An object that was missed; its fixes are those of the chord that came nearest to it."""
     text = f"{name(passed.object)} ({passed.object.kind}) was missed"
     if passed.distance_m is not None:
         text += f" by {passed.distance_m:.3f} m"
-    before = next((v.at for v in reversed(others[:index]) if v.at is not None), scene.began)
-    behind = next((v.at for v in others[index + 1 :] if v.at is not None), scene.sheet.finish_at)
     return scene.one(
         offence,
         at_object(passed.object, passed.lap),
         Decimal(1),
         before,
         text,
+        fixes=passed.nearest,
         facts={
             "distance_m": passed.distance_m,
             "after": iso(before),

@@ -160,6 +160,15 @@ class Gap:
 
 
 @frozen
+class Nearest:
+    """Where a track came nearest to an object: metres from its edge to the millimetre, and the two
+    fixes of the chord (one, where only gaps lie beside it)."""
+
+    distance_m: float
+    fixes: tuple[Fix, ...]
+
+
+@frozen
 class Evidence:
     """What one device saw of a course: everything that timing and penalties start from."""
 

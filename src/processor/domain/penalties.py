@@ -14,14 +14,16 @@ from decimal import Decimal, InvalidOperation
 from attrs import evolve, frozen
 
 from processor.domain.charges import Charge, charges
+from processor.domain.course import Object, Zone
 from processor.domain.decisions import decisions
+from processor.domain.explain import fix_told, object_told
 from processor.domain.formulas import UNITS, ZERO, tidy
 from processor.domain.infringement import Infringement, clock, name, plain
 from processor.domain.infringements import infringements
 from processor.domain.instants import iso
 from processor.domain.model import Evidence
 from processor.domain.outcome import Penalty, ReviewItem
-from processor.domain.reckoning import arithmetic, fix_told, number, row_told, rows, sentence
+from processor.domain.reckoning import arithmetic, number, row_told, rows, sentence
 from processor.domain.rules import Outcome, Rules
 from processor.domain.rulings import Ruling, RulingKind, in_force
 from processor.domain.speed import OpenZone, open_zones
@@ -50,8 +52,9 @@ def penalise(
     seconds where it has to."""
     earlier = () if tally is None else tally.infringements
     found = infringements(sheet, evidences, rulings)
+    things = _things(sheet)
     computed = [
-        _penalty(sheet, charge, rules)
+        _penalty(sheet, charge, rules, things)
         for charge in charges(found, earlier, rules, sheet.entry.class_id)
     ]
     penalties, homeless = _ruled(sheet, computed, rulings)
@@ -62,8 +65,11 @@ def penalise(
 # -- what a charge says ----------------------------------------------------------------------------
 
 
-def _penalty(sheet: StageSheet, charge: Charge, rules: Rules) -> Penalty:
+def _penalty(
+    sheet: StageSheet, charge: Charge, rules: Rules, things: Mapping[str, Object | Zone]
+) -> Penalty:
     one, leading = charge.infringement, charge.leading
+    thing = things.get(one.where.object_id or "")
     text = f"{sentence(charge)} ({rows(charge)} of version {rules.version})."
     return Penalty(
         entry_id=sheet.entry.id,
@@ -78,6 +84,7 @@ def _penalty(sheet: StageSheet, charge: Charge, rules: Rules) -> Penalty:
         outcome=charge.outcome,
         explanation={
             "text": text,
+            **({} if thing is None else {"object": object_told(thing)}),
             "fixes": [fix_told(fix) for fix in one.fixes],
             "facts": {key: number(value) for key, value in one.facts.items()},
             "rule": [row_told(line.row) for line in charge.lines],
@@ -98,6 +105,15 @@ def _penalty(sheet: StageSheet, charge: Charge, rules: Rules) -> Penalty:
         evidence_from=one.since,
         evidence_to=one.until,
     )
+
+
+def _things(sheet: StageSheet) -> Mapping[str, Object | Zone]:
+    """What an offence may be about, by id."""
+    found: dict[str, Object | Zone] = {}
+    for part in sheet.segments:
+        found |= {thing.id: thing for thing in part.segment.objects}
+        found |= {zone.id: zone for zone in part.segment.zones}
+    return found
 
 
 # -- rulings ---------------------------------------------------------------------------------------
@@ -124,6 +140,8 @@ def _ruled(
                 message = f"Ruling {ruling.id} ({ruling.kind}) is of an offence that is not there."
                 homeless.append(_homeless(sheet, ruling, message))
             else:
+                # Of two rulings on one offence the later one replaces the earlier whole: it is
+                # made on what was computed, and not on what had been made of that.
                 penalties[place] = _decided(computed[place], ruling)
     return [*penalties, *added], homeless
 

@@ -215,7 +215,7 @@ def _validated(case: Case, lap: int, held: Sequence[object | None]) -> int:
 
 def _begins_unseen(case: Case) -> bool:
     """Whether the segment begins without a departure that a tracker could see."""
-    known = case.previous is None or case.previous_finish is not None
+    known = case.previous_timed is None or case.previous_finish is not None
     return case.segment.start is None and known
 
 

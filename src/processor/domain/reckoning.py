@@ -10,8 +10,6 @@ from decimal import Decimal
 from processor.domain.charges import Charge, Line
 from processor.domain.formulas import UNITS
 from processor.domain.infringement import plain
-from processor.domain.instants import iso
-from processor.domain.model import Fix
 from processor.domain.rules import Formula, Offence, Operator
 
 
@@ -103,12 +101,3 @@ def number(value: object) -> object:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value
-
-
-def fix_told(fix: Fix) -> Mapping[str, object]:
-    return {
-        "at": iso(fix.at),
-        "latitude": fix.latitude,
-        "longitude": fix.longitude,
-        "speed_kmh": fix.speed_kmh,
-    }

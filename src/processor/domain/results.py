@@ -2,9 +2,9 @@
 
 A status is never set by silence. `finished` is who has a finish in every special stage of the
 stage (in a stage without any: in every segment that has a finish); a closure, a penalty rule, a
-ruling or the entry's own status say everything else. What an official said of the entry as a whole
-(retired, withdrawn, did not start) is about what it has not driven: a stage that it finished stays
-finished, but for a disqualification.
+ruling or the entry's own status say everything else. Who retired, withdrew or did not start is out
+of the last stage that the entry began, finished or not, and of all after it; what it did before
+stays. A disqualification is of the whole event.
 """
 
 import math
@@ -39,10 +39,6 @@ ORDER = (
 """The order of a list of results; those under way stand behind those who have a time."""
 
 # -- one entry in one stage ------------------------------------------------------------------------
-
-
-GAVE_UP = (EntryStatus.RETIRED, EntryStatus.WITHDRAWN, EntryStatus.DID_NOT_START)
-"""They decide the result of the last stage that the entry began, and of those after it."""
 
 
 def stage_result(
@@ -90,20 +86,29 @@ def _status(
         return ResultStatus.DISQUALIFIED, True
     outcomes = {penalty.outcome for penalty in penalties}
     by_rule = next((status for outcome, status in BY_RULE.items() if outcome in outcomes), None)
-    if by_rule is not None:
-        return by_rule, False
-    if _has_finished(sheet) and (drove_on or sheet.entry.status not in GAVE_UP):
-        return ResultStatus.FINISHED, False
     started = has_started(sheet)
-    if sheet.entry.status is EntryStatus.DID_NOT_START:
-        return ResultStatus.DID_NOT_START, True
-    if sheet.entry.status is EntryStatus.WITHDRAWN and not started:
-        return ResultStatus.DID_NOT_START, True
-    if sheet.entry.status in (EntryStatus.RETIRED, EntryStatus.WITHDRAWN):
-        return ResultStatus.DID_NOT_FINISH, True
+    by_entry = None if drove_on else _by_entry(sheet.entry.status, started)
+    gravest = max((s for s in (by_entry, by_rule) if s is not None), key=ORDER.index, default=None)
+    if gravest is not None:
+        return gravest, gravest is by_entry
+    if _has_finished(sheet):
+        return ResultStatus.FINISHED, False
     if sheet.stage.closed_at is not None:
         return (ResultStatus.DID_NOT_FINISH if started else ResultStatus.DID_NOT_START), False
     return (ResultStatus.RUNNING if started else ResultStatus.WAITING), False
+
+
+def _by_entry(said: EntryStatus, started: bool) -> ResultStatus | None:
+    """What an official said of the entry as a whole, for the stage in which it gave up."""
+    match said:
+        case EntryStatus.RETIRED:
+            return ResultStatus.DID_NOT_FINISH
+        case EntryStatus.WITHDRAWN:
+            return ResultStatus.DID_NOT_FINISH if started else ResultStatus.DID_NOT_START
+        case EntryStatus.DID_NOT_START:
+            return ResultStatus.DID_NOT_START
+        case _:
+            return None
 
 
 def has_started(sheet: StageSheet) -> bool:
@@ -321,8 +326,10 @@ def event_results(
 
 
 def _has_begun(result: StageResult) -> bool:
-    """Whether an entry has driven in the stage: withdrawn before it says nothing of the stage."""
-    return result.started_at is not None or result.status is ResultStatus.FINISHED
+    """Whether an entry has driven in the stage: withdrawn before it says nothing of the stage, and
+    who did not start by an official's word did not, whatever its tracker says."""
+    driven = result.started_at is not None or result.status is ResultStatus.FINISHED
+    return driven and result.status is not ResultStatus.DID_NOT_START
 
 
 def _sum(

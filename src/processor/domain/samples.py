@@ -11,13 +11,13 @@ from decimal import Decimal
 import numpy as np
 from attrs import field, frozen
 
+from processor.domain.chords import KMH
 from processor.domain.instants import SECOND
 from processor.domain.model import Fix, Track
 from processor.domain.plane import metres
 from processor.domain.witnesses import Witness
 
 NO_SPEED_BESIDE_KMH = 20.0
-MS_TO_KMH = 3.6
 SPEED_DIGITS = 3  # a stored `real` is no nearer to what the device said
 
 
@@ -87,7 +87,7 @@ class _Steps:
 
     def _mean_kmh(self, index: int) -> float:
         start, end = self.track.fix(index), self.track.fix(index + 1)
-        return apart_m(start, end) / ((end.at - start.at) / SECOND) * MS_TO_KMH
+        return apart_m(start, end) / ((end.at - start.at) / SECOND) * KMH
 
 
 def apart_m(start: Fix, end: Fix) -> float:

@@ -42,10 +42,19 @@ def judge(
     rules: Rules,
     rulings: Sequence[Ruling] = (),
     tally: Tally | None = None,
+    *,
+    drove_on: bool = False,
 ) -> Judged:
     """Judge one entry in one stage. `evidence` of each device that is or may have been the entry's,
-    `rulings` in force, `tally` of the stages before: rules may count over the whole event."""
+    `rulings` in force, `tally` of the stages before: rules may count over the whole event.
+    `drove_on`: the entry began a later stage, and did not retire in this one."""
     sheet = time_stage(stage, entry, evidence, ground, rules.settings, rulings)
     penalties, open_questions, after = penalise(sheet, evidence, rules, rulings, tally)
     seen = tuple(review for segment in sheet.segments for review in segment.reviews)
-    return Judged(sheet, penalties, (*seen, *open_questions), stage_result(sheet, penalties), after)
+    return Judged(
+        sheet,
+        penalties,
+        (*seen, *open_questions),
+        stage_result(sheet, penalties, drove_on=drove_on),
+        after,
+    )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from processor.domain.course import Entry, EntryStatus, Stage, StartOrder
-from processor.domain.instants import SECOND
+from processor.domain.instants import SECOND, later
 from processor.domain.outcome import EventResult, ResultStatus, StageResult
 
 OUT = (
@@ -130,7 +130,7 @@ def _targets(stage: Stage, count: int) -> list[int | None]:
         elif before is None or interval_s is None:
             targets.append(None)
         else:
-            targets.append(before + interval_s * SECOND)
+            targets.append(later(before, interval_s * SECOND))
     return targets
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from processor.domain.course import Entry, Segment, StartRule
+from processor.domain.course import Entry, Kind, Segment, SegmentType, StartRule
 from processor.domain.decisions import ruled_at
-from processor.domain.instants import SECOND
+from processor.domain.instants import SECOND, later
 from processor.domain.marks import Case, Mark
 from processor.domain.model import Crossing, Pass
 from processor.domain.rulings import Ruling, RulingKind
@@ -47,8 +47,16 @@ def rule_of(segment: Segment, target: int | None) -> StartRule:
 
 
 def target_of(segment: Segment, entry: Entry) -> int | None:
-    """The instant that the start list assigned."""
-    return entry.start_at.get(segment.id)
+    """The instant that the start list assigned to the start of a segment."""
+    return None if target_is_of_control(segment) else entry.start_at.get(segment.id)
+
+
+def target_is_of_control(segment: Segment) -> bool:
+    """Whether what the start list says of a segment is when its time control is due: it has one,
+    no start of its own, and no time that anybody is ranked by."""
+    special = segment.type is SegmentType.SPECIAL_STAGE
+    controls = (thing for thing in segment.objects if thing.kind is Kind.TIME_CONTROL)
+    return not special and segment.start is None and next(controls, None) is not None
 
 
 def official_start(case: Case) -> int | None:
@@ -88,7 +96,7 @@ def start_of(case: Case, mark: Mark | None) -> Start:
 
 
 def _of_previous(case: Case) -> int | None:
-    used = None if case.previous is None else case.previous.finish_used
+    used = None if case.previous_timed is None else case.previous_timed.finish_used
     return 0 if used is None or used.enter is None else used.enter.uncertainty_ms
 
 
@@ -139,7 +147,7 @@ def _closes_at(case: Case, witness: Witness, found: Sequence[Mark]) -> int | Non
     for mark in found:
         back = min((since for since in begins if since > mark.at), default=None)
         if _gone(case, witness, mark.at, back):
-            return mark.at + CLOSES_AFTER
+            return later(mark.at, CLOSES_AFTER)
     return None
 
 

@@ -7,7 +7,7 @@ object and why, and holds the lines (`TimingRecord`) that are published.
 from attrs import field, frozen
 
 from processor.domain.course import Entry, Object, Segment, Stage
-from processor.domain.model import Pass
+from processor.domain.model import Fix, Pass
 from processor.domain.outcome import ReviewItem, TimingRecord
 from processor.domain.rulings import Ruling
 
@@ -18,7 +18,8 @@ class Validation:
 
     `status`: ok, missed (definite or not, see SegmentSheet.provisional), unverified (a gap may hide
     it) or provisional. `at` is the instant that counts, `used` the pass it was taken from (None
-    where missed, or where a ruling decided). `distance_m`: how near a missed one was passed.
+    where missed, or where a ruling decided). `distance_m`: how near a missed one was passed,
+    `nearest` the two fixes of the chord there (one, where only gaps lie beside it).
     """
 
     object: Object
@@ -29,6 +30,7 @@ class Validation:
     distance_m: float | None = None
     device_id: str | None = None
     ruling_id: str | None = None
+    nearest: tuple[Fix, ...] = ()
 
     @property
     def validated(self) -> bool:

@@ -11,9 +11,9 @@ Everything is a function of the arguments; the order of evidences and rulings do
 import math
 from collections.abc import Sequence
 
-from attrs import evolve
+from attrs import evolve, frozen
 
-from processor.domain.controls import checks_in
+from processor.domain.controls import Check, checks_in
 from processor.domain.course import Entry, Segment, Stage
 from processor.domain.decisions import decisions, of_stage, ruled_at
 from processor.domain.devices import Heard, disagreements, settle
@@ -27,9 +27,9 @@ from processor.domain.reviews import Looked, reviews
 from processor.domain.rules import Settings
 from processor.domain.rulings import Ruling, RulingKind
 from processor.domain.starts import Start, rule_of, start_of, target_of
-from processor.domain.timesheet import SegmentSheet, StageSheet
+from processor.domain.timesheet import Neutralisation, SegmentSheet, StageSheet, Validation
 from processor.domain.validation import Finding, findings
-from processor.domain.waiting import Open, accepted, waiting_for
+from processor.domain.waiting import Open, waiting_for
 from processor.domain.windows import window
 from processor.domain.witnesses import Witness, last_fix, witnesses
 
@@ -85,7 +85,7 @@ def _case(
         decisions(stage, segment, entry, rulings),
         rule_of(segment, target),
         target,
-        before[-1] if before else None,
+        tuple(before),
         settings,
         distances,
     )
@@ -94,31 +94,63 @@ def _case(
 # -- one segment -----------------------------------------------------------------------------------
 
 
+@frozen
+class _Driven:
+    """What was made of the devices' tracks. `present` are those with a fix in the window, `heard`
+    their readings, `witness` is the one that counts (None: nobody was there)."""
+
+    present: tuple[Witness, ...]
+    heard: tuple[Heard, ...]
+    witness: Witness | None
+    reading: Reading
+    start: Start
+    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
+    begun: bool
+
+    @property
+    def validations(self) -> tuple[Validation, ...]:
+        return tuple(finding.validation for finding in self.findings)
+
+
 def _time_segment(case: Case, seen_by: Sequence[Witness], last_at: int | None) -> SegmentSheet:
-    present = _present(case, seen_by)
-    heard = [Heard(witness, read(case, witness)) for witness in present]
+    driven = _driven(case, _present(case, seen_by))
+    sheet = _sheet(case, driven)
+    waits = tuple(
+        waiting_for(
+            case, Open(driven.reading, driven.start, driven.findings, driven.present, last_at)
+        )
+    )
+    sheet = evolve(sheet, provisional=bool(waits), waiting_for=waits)
+    if not driven.begun:
+        return sheet
+    return evolve(
+        sheet,
+        records=lines(case, _passed(case, driven, sheet.elapsed_ms)),
+        reviews=reviews(case, _looked(case, driven, sheet.neutralisations)),
+    )
+
+
+def _driven(case: Case, present: tuple[Witness, ...]) -> _Driven:
+    """The reading that counts, and what became of start, objects and controls by it."""
+    heard = tuple(Heard(witness, read(case, witness)) for witness in present)
     chosen = settle(case, heard) if heard else None
     reading = _unheard(case) if chosen is None else chosen.reading
     witness = None if chosen is None else chosen.witness
-    start, finish = start_of(case, reading.start), reading.finish
-    found = findings(case, reading, witness, start.at)
-    begun = _begun(reading, start, found)
+    start = start_of(case, reading.start)
     checks = tuple(checks_in(case, reading, witness, start))
-    neutralised = neutralisations([finding.validation for finding in found])
+    seen = any(mark is not None for mark in reading.marks)
+    there = seen or bool(checks) or start.source == "ruling"
+    found = findings(case, reading, witness, start.at, there)
+    begun = there or any(finding.validation.validated for finding in found)
+    return _Driven(present, heard, witness, reading, start, found, checks, begun)
+
+
+def _sheet(case: Case, driven: _Driven) -> SegmentSheet:
+    """The facts of a segment, without what they still wait for and how they are shown."""
+    reading, start = driven.reading, driven.start
+    finish, witness = reading.finish, driven.witness
     elapsed_ms = _elapsed_ms(case, start, finish)
-    open_finish = finish is not None and finish.out_of_order and not accepted(case)
-    open_things = Open(reading, start, found, present, last_at)
-    waits = tuple(waiting_for(case, open_things))
-    passed = Passed(
-        reading,
-        _computed(case, reading, present),
-        start,
-        found,
-        checks,
-        _elsewhere(case, reading, witness),
-        elapsed_ms,
-    )
-    looked = Looked(reading, start, found, neutralised, disagreements(case, reading, heard))
     return SegmentSheet(
         case.segment,
         case.window.since,
@@ -132,16 +164,39 @@ def _time_segment(case: Case, seen_by: Sequence[Witness], last_at: int | None) -
         finish_used=None if finish is None else finish.used,
         elapsed_ms=elapsed_ms,
         uncertainty_ms=_uncertainty_ms(start, finish) if elapsed_ms is not None else None,
-        validations=tuple(finding.validation for finding in found),
-        neutralisations=neutralised,
-        controls=tuple(check.control for check in checks if check.control is not None),
-        finish_out_of_order=open_finish,
+        validations=driven.validations,
+        neutralisations=neutralisations(driven.validations),
+        controls=tuple(check.control for check in driven.checks if check.control is not None),
+        finish_out_of_order=_out_of_order(case, finish),
         closed=finish is not None or case.stage.closed_at is not None,
-        provisional=bool(waits),
-        waiting_for=waits,
-        records=lines(case, passed) if begun else (),
-        reviews=reviews(case, looked) if begun else (),
     )
+
+
+def _passed(case: Case, driven: _Driven, elapsed_ms: int | None) -> Passed:
+    return Passed(
+        driven.reading,
+        _computed(case, driven.reading, driven.present),
+        driven.start,
+        driven.findings,
+        driven.checks,
+        _elsewhere(case, driven.reading, driven.witness),
+        elapsed_ms,
+        driven.present,
+    )
+
+
+def _looked(case: Case, driven: _Driven, neutralised: tuple[Neutralisation, ...]) -> Looked:
+    disagreeing = disagreements(case, driven.reading, driven.heard)
+    return Looked(driven.reading, driven.start, driven.findings, neutralised, disagreeing)
+
+
+def _out_of_order(case: Case, finish: Mark | None) -> bool:
+    """Whether the finish was passed with too little before it, and no official let that stand."""
+    if finish is None or not finish.out_of_order:
+        return False
+    slot = case.slots[-1]
+    ruled = slot.object is not None and case.decisions.on(slot.object.id, slot.lap) is not None
+    return not ruled and case.decisions.confirmed is None
 
 
 def _present(case: Case, seen_by: Sequence[Witness]) -> tuple[Witness, ...]:
@@ -181,15 +236,6 @@ def _computed(case: Case, reading: Reading, present: Sequence[Witness]) -> Readi
         return reading if not ruled else Reading("", (None,) * len(case.slots))
     bare = evolve(case, decisions=case.decisions.without_objects)
     return settle(bare, [Heard(witness, read(bare, witness)) for witness in present]).reading
-
-
-def _begun(reading: Reading, start: Start, found: Sequence[Finding]) -> bool:
-    """Whether anything but the plan says that the entry was there."""
-    return (
-        start.source == "ruling"
-        or any(mark is not None for mark in reading.marks)
-        or any(finding.validation.validated for finding in found)
-    )
 
 
 def _elapsed_ms(case: Case, start: Start, finish: Mark | None) -> int | None:

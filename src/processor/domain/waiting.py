@@ -1,10 +1,11 @@
 """What a result still waits for, so that nobody takes it for final.
 
-A closed set of words: start, finish (not there yet), start-target (assigned, but not in the start
-list), provisional-crossing (in a gap), unverified-object, manual-verification, gap (of a device
-that timed it, between start and finish), later-fix (no device of the entry has
-reported anything after the finish or the closure, so more may come). A ruling `confirm` of the
-segment settles all but a missing start or finish.
+A closed set of words: start, finish (the segment has one, but it is not there yet), start-target
+(assigned, but not in the start list), provisional-crossing (in a gap), unverified-object,
+manual-verification, gap (of a device that timed it, between start and finish), later-fix (no device
+of the entry has reported anything after the finish or the closure, so more may come). A ruling
+`confirm` of the segment settles all but a missing start or finish. A segment without a finish of
+its own ends with the last thing that was passed in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,15 +30,6 @@ class Open:
     last_at: int | None
 
 
-def accepted(case: Case) -> bool:
-    """Whether an official let a finish stand as it is."""
-    slot = case.slots[-1]
-    if slot.object is None:
-        return False
-    ruled = case.decisions.on(slot.object.id, slot.lap) is not None
-    return ruled or case.decisions.confirmed is not None
-
-
 def waiting_for(case: Case, left: Open) -> Iterator[str]:
     """The words, in a fixed order; none: nothing is open."""
     reading, start, found = left.reading, left.start, left.findings
@@ -56,11 +48,20 @@ def waiting_for(case: Case, left: Open) -> Iterator[str]:
         yield "unverified-object"
     if any(_awaits_human(finding) for finding in found):
         yield "manual-verification"
-    ends_at = closed_at if finish is None else finish.at
+    ends_at = _ends_at(case, reading)
     if _has_gap_inside(reading, start, left.present, ends_at):
         yield "gap"
     if ends_at is not None and _may_report(case, left, ends_at):
         yield "later-fix"
+
+
+def _ends_at(case: Case, reading: Reading) -> int | None:
+    """The finish, else the closure; None while the segment may go on."""
+    if reading.finish is not None:
+        return reading.finish.at
+    if case.segment.finish is None and case.stage.closed_at is None:
+        return max((mark.at for mark in reading.marks if mark is not None), default=None)
+    return case.stage.closed_at
 
 
 def _may_report(case: Case, left: Open, ends_at: int) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from processor.domain.course import Segment, Stage
-from processor.domain.instants import SECOND
+from processor.domain.instants import SECOND, later
 from processor.domain.timesheet import SegmentSheet
 
 
@@ -60,4 +60,4 @@ def _planned_end(stage: Stage, segment: Segment) -> int | None:
     if stage.ends_at is None:
         return None
     longest = max(s.maximum_duration_seconds or 0 for s in stage.segments)
-    return stage.ends_at + longest * SECOND
+    return later(stage.ends_at, longest * SECOND)

@@ -68,7 +68,7 @@ def test_due_is_the_floored_finish_before_and_the_target_duration() -> None:
     assert minutes(sheet) == [("08:29", 0, 1)]
     (line,) = [r for r in sheet.segments[1].records if r.kind == "time-control"]
     assert line.at == at(1859)
-    assert line.explanation["late_min"] == 1
+    assert line.explanation["arithmetic"]["late_min"] == 1  # type: ignore[index]
     assert "check-in at 08:30, due 08:29:00: 1 min late" in str(line.explanation["text"])
 
 
@@ -117,6 +117,73 @@ def test_a_control_outside_the_order_is_checked_into_at_its_first_enter_after_th
                   target_duration_seconds=1200)  # fmt: skip
     seen = evidence([("T", 50, 60), *DRIVE, ("T", 1859, 1900), ("T", 2500, 2600)])
     assert minutes(timed(seen, of=stage(SPECIAL, own))) == [("08:29", 0, 1)]
+
+
+PARC = Segment("PF", SegmentType.PARC_FERME, (thing("P", Kind.PARC_FERME),))
+
+
+def test_a_parc_ferme_between_is_no_timed_segment() -> None:
+    seen = evidence([*DRIVE, ("T", 1859, 1900)])
+    sheet = timed(seen, of=stage(SPECIAL, PARC, liaison()))
+    assert minutes(sheet) == [("08:29", 0, 1)]
+    assert sheet.segments[2].start_at == sheet.segments[0].finish_at
+    # Neither has a start or a finish of its own to wait for.
+    assert sheet.segments[1].waiting_for == sheet.segments[2].waiting_for == ()
+    assert timed(seen, of=stage(PARC, SPECIAL)).segments[0].waiting_for == ()
+
+
+def test_a_segment_without_a_finish_ends_with_what_was_passed_last() -> None:
+    drive: list[Saw] = [*DRIVE, ("T", 1859, 1900)]
+    of = stage(SPECIAL, liaison())
+    behind = timed(evidence(drive, gaps=[(2000, 0, 2100, 0)]), of=of)
+    assert behind.segments[1].waiting_for == ()
+    before = timed(evidence(drive, gaps=[(1000, 0, 1100, 0)]), of=of)
+    assert before.segments[1].waiting_for == ("gap",)
+
+
+def test_a_finish_that_was_not_seen_is_not_gone_past() -> None:
+    second = segment(id="SS2", start="S2", finish="F2")
+    seen = evidence([*DRIVE, ("S2", 700, 710), ("T", 1859, 1900)])
+    assert minutes(timed(seen, of=stage(SPECIAL, second, liaison()))) == []
+
+
+def test_what_is_charged_has_its_line() -> None:
+    own = Segment("L", SegmentType.LIAISON, (thing("T", Kind.TIME_CONTROL),))
+    entry = Entry("301", start_at={"L": clock("08:29:00")})
+    sheet = timed(evidence([("T", 1859, 1900)]), of=stage(own), entry=entry)
+    assert minutes(sheet) == [("08:29", 0, 1)]
+    (line,) = sheet.segments[0].records
+    assert (line.kind, line.object_id, line.at) == ("time-control", "T", at(1859))
+
+
+@pytest.mark.parametrize("ordered", [1, None])
+def test_a_target_of_a_liaison_without_a_start_is_its_controls_and_starts_nothing(
+    ordered: int | None,
+) -> None:
+    own = Segment("L", SegmentType.LIAISON, (thing("T", Kind.TIME_CONTROL, ordered),))
+    entry = Entry("301", start_at={"L": clock("08:33:00")})
+    seen = evidence([*DRIVE, ("T", 1859, 1900)])
+    for of in (stage(own), stage(SPECIAL, own)):
+        sheet = timed(seen, of=of, entry=entry)
+        assert minutes(sheet) == [("08:33", 2, 0)]
+        assert sheet.segments[-1].start_at in (None, sheet.segments[0].finish_at)
+
+
+def test_a_target_of_a_liaison_with_a_start_is_its_starts() -> None:
+    own = liaison(start="S", target_duration_seconds=None)
+    entry = Entry("301", start_at={"L": at(60)})
+    sheet = timed(evidence([("S", 0, 90), ("T", 1300, 1310)]), of=stage(own), entry=entry)
+    assert sheet.segments[0].start_at == at(60)
+    assert minutes(sheet) == []
+    (line,) = [r for r in sheet.segments[0].records if r.kind == "time-control"]
+    assert "Nothing says when it was due." in str(line.explanation["text"])
+
+
+def test_due_times_end_with_the_calendar() -> None:
+    seen = evidence([*DRIVE, ("T", 1859, 1900)])
+    endless = liaison(target_duration_seconds=10**12)
+    (found,) = timed(seen, of=stage(SPECIAL, endless)).segments[1].controls
+    assert iso(found.due) == "9999-12-31T23:59:59.999999Z"
 
 
 def test_without_anything_due_a_check_in_is_only_shown() -> None:

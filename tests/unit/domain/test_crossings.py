@@ -287,6 +287,26 @@ def test_closest_leaves_gaps_out():
     )
 
 
+def test_the_nearest_chord_is_named_and_beside_gaps_the_nearest_fix():
+    board = ground({"W": disc(150, 100, 30), "V": disc(310, 50, 30)})
+    driven = track([(0, 0, 0), (1, 40, 0), (2, 100, 0), (3, 160, 0), (100, 300, 0), (101, 320, 0)])
+    near = board.nearest(("W", "V"), driven, None, None)
+    assert [seconds(fix.at) for fix in near["W"].fixes] == [2, 3]
+    assert near["W"].distance_m == board.closest("W", driven, None, None)
+    assert [seconds(fix.at) for fix in near["V"].fixes] == [100, 101]
+    alone = board.nearest(("W",), track([(0, 0, 0), (100, 300, 0)]), None, None)
+    assert [seconds(fix.at) for fix in alone["W"].fixes] == [0]
+    assert board.nearest(("W",), driven.cut(0, 0), None, None) == {}
+
+
+def test_distances_from_many_places_are_those_from_each():
+    board = ground({"W": disc(150, 100, 30), "G": gate((100, 40), (100, 80))})
+    places = [place(150, 100), place(0, 60), place(170, 100), place(400, -300)]
+    found = board.distances(("W", "G"), [lon for lon, _ in places], [lat for _, lat in places])
+    for name, away in found.items():
+        assert away.tolist() == [board.distance(name, each) for each in places]
+
+
 # -- the laws -------------------------------------------------------------------------------------
 
 

@@ -128,7 +128,9 @@ def test_window_law_segments_without_a_changed_pass_or_fix_stay(
     before, after = whole(tracks), whole({**tracks, "e1": Track.of(one.device_id, kept)})
     was, now = by_segment(before.judged), by_segment(after.judged)
     passes = [scored.evidence["e1"][0].passes for scored in (before, after)]
-    changed_at = range(int(one.at[first]), int(one.at[last]) + 1)
+    # What lies between two fixes (a chord, a gap) changes with either of them.
+    ends = max(first - 1, 0), min(last + 1, len(one) - 1)
+    changed_at = range(int(one.at[ends[0]]), int(one.at[ends[1]]) + 1)
     for stage in COURSE.stages:
         earlier_same = True
         for part in stage.segments:

@@ -24,10 +24,11 @@ from tests.driving import DEVICE, START, area, course, disc, track
 from tests.papers import at, crossing, segment, stage, thing
 
 ZONE = Zone("Z1", area((900, -50), (1500, -50), (1500, 50), (900, 50)), 50.0)
+W2 = disc(3000, 300, 90)
 COURSE = course(
     Object("S", Kind.START, disc(0, 0, 50)),
     Object("W1", Kind.WPM, disc(2000, 0, 90), sort_order=1),
-    Object("W2", Kind.WPM, disc(3000, 300, 90), sort_order=2),
+    Object("W2", Kind.WPM, W2, sort_order=2),
     Object("F", Kind.FINISH, disc(4000, 0, 50)),
     zones=(ZONE,),
     start="S",
@@ -128,6 +129,35 @@ def test_every_penalty_carries_fixes_rule_and_arithmetic_in_plain_values() -> No
 def test_a_visit_that_an_official_voided_is_not_charged() -> None:
     void = ruling(RulingKind.VOID_PASS, segment_id="SS1", object_id="Z1")
     assert costs(judged(rulings=[void])[0]) == [MISSED]
+
+
+def test_a_penalty_names_its_object_and_of_a_missed_one_the_nearest_chord() -> None:
+    speeding, lost = judged()[0]
+    assert speeding.explanation["object"]["kind"] == "zone"  # type: ignore[index]
+    geometry = speeding.explanation["object"]["geometry"]  # type: ignore[index]
+    (ring,) = geometry["coordinates"]
+    assert (geometry["type"], len(ring), ring[0]) == ("Polygon", 5, ring[-1])
+    assert lost.explanation["object"] == {
+        "id": "W2",
+        "kind": "WPM",
+        "geometry": {"type": "Point", "coordinates": list(W2.centre)},
+        "radius_m": 90,
+    }
+    # 3000 m are passed at 160 s, and W2 lies beside them.
+    told = lost.explanation["fixes"]
+    assert [f["at"][11:19] for f in told] in (  # type: ignore[attr-defined]
+        ["08:02:39", "08:02:40"], ["08:02:40", "08:02:41"],
+    )  # fmt: skip
+
+
+def test_a_later_ruling_replaces_an_earlier_one_whole() -> None:
+    first = ruling(RulingKind.OVERRIDE, "r1", type="speed-limit", value={"seconds": 5})
+    later = ruling(
+        RulingKind.OVERRIDE, "r2", type="speed-limit", value={"seconds": 7}, decided_at=1
+    )
+    penalty = judged(rulings=(later, first))[0][0]
+    assert (penalty.penalty_seconds, penalty.ruling_id) == (Decimal(7), "r2")
+    assert "r1" not in str(penalty.explanation["text"])
 
 
 def test_a_share_is_told_in_percent() -> None:

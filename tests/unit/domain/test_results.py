@@ -131,6 +131,32 @@ def test_what_the_entry_says_of_itself(
     assert status(timed(evidence(DRIVE), of=OF, entry=entry)) == done
 
 
+@pytest.mark.parametrize(
+    "said", [EntryStatus.RETIRED, EntryStatus.WITHDRAWN, EntryStatus.DID_NOT_START]
+)
+def test_who_drove_on_gave_up_later(said: EntryStatus) -> None:
+    entry = Entry("301", status=said)
+    done, running, unseen = evidence(DRIVE), evidence(DRIVE[:2]), evidence([])
+    of = [timed(seen, of=OF, entry=entry) for seen in (done, running, unseen)]
+    found = [stage_result(sheet, [], drove_on=True).status for sheet in of]
+    assert found == ["finished", "running", "waiting"]
+    out = timed(done, of=OF, entry=Entry("301", status=EntryStatus.DISQUALIFIED))
+    assert stage_result(out, [], drove_on=True).status is ResultStatus.DISQUALIFIED
+
+
+def test_of_a_rule_and_of_what_the_entry_says_the_graver_counts() -> None:
+    retired = timed(evidence(DRIVE), of=OF, entry=Entry("301", status=EntryStatus.RETIRED))
+    over = penalty("0", Outcome.OVER_TIME_LIMIT)
+    assert status(retired, over) is ResultStatus.DID_NOT_FINISH
+    assert status(retired, penalty("0", Outcome.DISQUALIFIED)) is ResultStatus.DISQUALIFIED
+
+
+def test_who_did_not_start_by_an_officials_word_did_not_whatever_the_tracker_says() -> None:
+    entry = Entry("301", status=EntryStatus.DID_NOT_START)
+    (total,) = event_results([OF], [stage_result(timed(evidence(DRIVE), of=OF, entry=entry), [])])
+    assert (total.status, total.position) == (ResultStatus.DID_NOT_START, None)
+
+
 def test_a_decided_status_waits_for_nothing() -> None:
     result = stage_result(
         timed(evidence(DRIVE[:2]), of=OF, entry=Entry("301", status=EntryStatus.RETIRED)), []

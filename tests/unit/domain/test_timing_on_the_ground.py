@@ -1,17 +1,28 @@
 """Timing of driven tracks: crossings and timing together, against what was driven."""
 
+import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from processor.domain.course import Entry, Kind, Object
+from processor.adapters.files.rules_toml import read_rules
+from processor.domain.course import Course, Entry, EntryStatus, Kind, Object, Stage
 from processor.domain.crossings import Ground
+from processor.domain.instants import SECOND
 from processor.domain.model import Track
+from processor.domain.outcome import ResultStatus
 from processor.domain.results import stage_result
-from processor.domain.rules import Settings
+from processor.domain.rules import Rules, Settings
+from processor.domain.scoring import score
 from processor.domain.timesheet import StageSheet
 from processor.domain.timing import time_stage
-from tests.driving import course, disc, gate, seconds, track
+from tests.driving import START, course, disc, gate, seconds, track
+
+RULES = Path(__file__).parents[3] / "examples" / "rules"
+CROSS_COUNTRY = read_rules(RULES / "cross-country.toml")
 
 COURSE = course(
     Object("S", Kind.START, disc(0, 0, 50)),
@@ -49,6 +60,87 @@ def test_a_drive_of_constant_speed_is_timed_to_milliseconds() -> None:
     ]
     assert own.waiting_for == ()
     assert stage_result(timed(track(eastwards())), []).elapsed_ms == 197_000
+
+
+def test_a_line_shows_the_fixes_the_object_and_the_sum() -> None:
+    start, first, missed, split, finish = timed(track(eastwards())).segments[0].records
+    told = [(f["at"][11:], f["speed_kmh"]) for f in finish.explanation["fixes"]]  # type: ignore[attr-defined]
+    assert told in (
+        [("08:04:59.000000Z", 72.0), ("08:05:00.000000Z", 72.0)],
+        [("08:05:00.000000Z", 72.0), ("08:05:01.000000Z", 72.0)],
+    )
+    gate_told = finish.explanation["object"]
+    assert (gate_told["id"], gate_told["kind"], gate_told["direction_deg"]) == ("F", "finish", 90)  # type: ignore[index]
+    assert gate_told["geometry"]["type"] == "LineString"  # type: ignore[index]
+    sum_of = finish.explanation["arithmetic"]
+    assert sum_of["interpolation"] == "cubic"  # type: ignore[index]
+    assert sum_of["metres_between_fixes"] == pytest.approx(20, abs=0.01)  # type: ignore[index]
+    assert sum_of["mean_kmh"] == 72.0  # type: ignore[index]
+    assert first.explanation["object"]["radius_m"] == 90  # type: ignore[index]
+    assert len(start.explanation["fixes"]) == len(split.explanation["fixes"]) == 2  # type: ignore[arg-type]
+    # W2 stands beside 2000 m, which are driven at 200 s: its nearest chord.
+    near = [f["at"][11:19] for f in missed.explanation["fixes"]]  # type: ignore[attr-defined]
+    assert near in (["08:03:19", "08:03:20"], ["08:03:20", "08:03:21"])
+    assert missed.explanation["arithmetic"]["nearest_m"] == missed.distance_m  # type: ignore[index]
+    json.dumps([line.explanation for line in (start, first, missed, split, finish)])
+
+
+@pytest.mark.parametrize(("count", "passed"), [(10, 0), (10, 1), (10, 4), (10, 5), (1, 0)])
+def test_who_misses_most_of_the_waypoints_did_not_finish(count: int, passed: int) -> None:
+    waypoints = [
+        Object(f"W{n}", Kind.WPM, disc(300 * n, 0 if n <= passed else 900, 90), sort_order=n)
+        for n in range(1, count + 1)
+    ]
+    of = course(COURSE.stages[0].segments[0].objects[0], *waypoints,
+                COURSE.stages[0].segments[0].objects[-1], start="S", finish="F")  # fmt: skip
+    scored = score(of, [Entry("301")], {"301": [track(eastwards())]}, CROSS_COUNTRY)
+    (result,) = scored.results
+    assert (result.status, result.position) == (ResultStatus.DID_NOT_FINISH, None)
+    (judged,) = scored.judged
+    missed = [p.penalty_seconds for p in judged.penalties if p.type == "missed-waypoint"]
+    assert missed == [900] * (count - passed)
+    assert (result.provisional, result.waiting_for) == (False, ())
+    half = 2 * passed >= count
+    assert [r.what for r in judged.reviews] == ([] if half else ["finish-out-of-order"])
+
+
+def test_who_retired_keeps_what_he_finished_before() -> None:
+    again = evolve(COURSE.stages[0].segments[0], id="SS2", objects=tuple(
+        evolve(o, id=f"{o.id}2") for o in COURSE.stages[0].segments[0].objects
+    ), start="S2", finish="F2")  # fmt: skip
+    hour = START + 3600 * SECOND
+    stages = (
+        evolve(COURSE.stages[0], ends_at=hour - SECOND),
+        Stage("SS2", (again,), starts_at=hour),
+        Stage("SS3", (evolve(again, id="SS3", objects=(), start=None, finish=None),),
+              starts_at=2 * hour - START),
+    )  # fmt: skip
+    retired = Entry("301", status=EntryStatus.RETIRED)
+    once = list(eastwards())
+    twice = [*once, *((second + 3600, *rest) for second, *rest in once)]
+    found = {}
+    for name, driven in (("once", once), ("twice", twice)):
+        scored = score(Course("", stages), [retired], {"301": [track(driven)]}, Rules("v"))
+        found[name] = [result.status.value for result in scored.results]
+    assert found == {
+        "once": ["did-not-finish"] * 3,
+        "twice": ["finished", "did-not-finish", "did-not-finish"],
+    }
+
+
+def test_many_gaps_and_many_missed_objects_are_no_work() -> None:
+    things = [Object(f"W{n}", Kind.WPM, disc(20 * n, 30_000, 90), sort_order=n)
+              for n in range(1, 61)]  # fmt: skip
+    ends = COURSE.stages[0].segments[0].objects
+    far = course(ends[0], *things, ends[-1], start="S", finish="F")
+    rows = [(65.0 * n, 1000.0 * (n % 2), 0.0) for n in range(2000)]
+    rows += [(130_001.0 + t, 1000 + 20.0 * t, 0.0) for t in range(170)]
+    ground = Ground(far, Settings())
+    seen = [ground.evidence(track(rows))]
+    began = time.process_time()
+    own = time_stage(far.stages[0], Entry("301"), seen, ground, Settings()).segments[0]
+    assert time.process_time() - began < 2  # by each gap for each object it was 6 s
+    assert {v.status for v in own.validations} == {"missed"}
 
 
 def test_a_silent_tracker_leaves_unknown_what_it_could_have_passed() -> None:
