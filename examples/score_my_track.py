@@ -8,16 +8,15 @@ import sys
 from pathlib import Path
 
 from processor.adapters.files.courses import read_course
-from processor.adapters.files.rules_toml import read_rules
+from processor.adapters.files.rules_toml import no_rules, read_rules
 from processor.adapters.files.scoring_tracks import read_track
 from processor.domain.course import Entry
 from processor.domain.instants import iso
-from processor.domain.rules import Rules
 from processor.domain.scoring import score
 
 
 def main(course_path: str, track_path: str, rules_path: str | None = None) -> None:
-    rules = read_rules(Path(rules_path)) if rules_path else Rules(version="none")
+    rules = read_rules(Path(rules_path)) if rules_path else no_rules()
     course = read_course(Path(course_path), rules.openrally).course
     tracks = read_track(Path(track_path)).tracks
 
